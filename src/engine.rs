@@ -1,0 +1,3 @@
+//! The heart: what is asked for, how it is computed, and the answers that are ready.
+
+pub mod ports;

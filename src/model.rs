@@ -1,0 +1,10 @@
+//! The words everything else is written in: objects, selectors, values, quantities.
+//!
+//! Pure: nothing in here awaits, reads a clock, the environment or a file.
+
+pub mod duration;
+pub mod inventory;
+pub mod object;
+pub mod quantity;
+pub mod selector;
+pub mod value;

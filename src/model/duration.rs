@@ -1,0 +1,1 @@
+//! Prometheus durations: `5m`, `1h30m`.
