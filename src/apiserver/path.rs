@@ -6,50 +6,43 @@
 
 use std::borrow::Cow;
 
-use http::Uri;
 use percent_encoding::percent_decode_str;
 
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::model::object::GroupResource;
 use crate::model::selector::Selector;
+use crate::serve::health::Probe;
 use crate::wire::GroupVersion;
 use crate::wire::status::Status;
-
-/// The longest path and query that is looked at.
-const MAX_LENGTH: usize = 16 * 1024;
 
 /// What a path stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `/apis`
-    Apis,
-    /// `/apis/GROUP`
-    Group(String),
-    /// `/apis/GROUP/VERSION`
-    GroupVersion(String, String),
-    /// `/healthz`, `/livez`, `/readyz`
-    Health(Health),
+    /// A document that says what is served.
+    Document(Document),
+    /// A health endpoint.
+    Health(Probe),
     /// A value or values.
     Metric(MetricRoute),
+}
+
+/// A document that says what is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// `/apis/GROUP`
+    Group(String),
+    /// `/apis`
+    Groups,
     /// `/openapi/v2`
     OpenApiV2,
     /// `/openapi/v3`
     OpenApiV3,
     /// `/openapi/v3/apis/GROUP/VERSION`
     OpenApiV3Group(String, String),
+    /// `/apis/GROUP/VERSION`
+    Resources(String, String),
     /// `/version`
     Version,
-}
-
-/// Which health endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// `/healthz`: the process answers.
-    Healthz,
-    /// `/livez`: the process answers.
-    Livez,
-    /// `/readyz`: it can do its work, and is not about to stop.
-    Readyz,
 }
 
 /// A request for values, and the version to answer in.
@@ -62,39 +55,35 @@ pub struct MetricRoute {
 }
 
 /// Parses a request's target.
-pub fn parse(uri: &Uri) -> Result<Route, Status> {
-    let query = uri.query().unwrap_or_default();
-    if uri.path().len() + query.len() > MAX_LENGTH {
-        return Err(Status::uri_too_long(MAX_LENGTH));
-    }
-    let segments = segments(uri.path())?;
+pub fn parse(path: &str, parameters: &Parameters<'_>) -> Result<Route, Status> {
+    let segments = segments(path)?;
     let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
-    match segments.as_slice() {
-        ["apis"] => Ok(Route::Apis),
-        ["apis", group] => Ok(Route::Group((*group).to_owned())),
-        ["apis", group, version] => {
-            Ok(Route::GroupVersion((*group).to_owned(), (*version).to_owned()))
-        }
-        ["apis", group, version, rest @ ..] => metric(group, version, rest, query),
-        ["healthz"] => Ok(Route::Health(Health::Healthz)),
-        ["livez"] => Ok(Route::Health(Health::Livez)),
-        ["openapi", "v2"] => Ok(Route::OpenApiV2),
-        ["openapi", "v3"] => Ok(Route::OpenApiV3),
+    let document = match segments.as_slice() {
+        ["apis"] => Document::Groups,
+        ["apis", group] => Document::Group((*group).to_owned()),
+        ["apis", group, version] => Document::Resources((*group).to_owned(), (*version).to_owned()),
+        ["apis", group, version, rest @ ..] => return metric(group, version, rest, parameters),
+        ["openapi", "v2"] => Document::OpenApiV2,
+        ["openapi", "v3"] => Document::OpenApiV3,
         ["openapi", "v3", "apis", group, version] => {
-            Ok(Route::OpenApiV3Group((*group).to_owned(), (*version).to_owned()))
+            Document::OpenApiV3Group((*group).to_owned(), (*version).to_owned())
         }
-        ["readyz"] => Ok(Route::Health(Health::Readyz)),
-        ["version"] => Ok(Route::Version),
-        _ => Err(Status::path_not_found()),
-    }
+        ["version"] => Document::Version,
+        _ => return Probe::of(path).map(Route::Health).ok_or_else(Status::path_not_found),
+    };
+    Ok(Route::Document(document))
 }
 
-fn metric(group: &str, version: &str, rest: &[&str], query: &str) -> Result<Route, Status> {
+fn metric(
+    group: &str,
+    version: &str,
+    rest: &[&str],
+    parameters: &Parameters<'_>,
+) -> Result<Route, Status> {
     let version = GroupVersion::parse(group, version).ok_or_else(Status::path_not_found)?;
-    let parameters = Parameters::parse(query);
     let demand = match version {
-        GroupVersion::Custom(_) => custom(rest, &parameters).map(Demand::Custom),
-        GroupVersion::External => external(rest, &parameters).map(Demand::External),
+        GroupVersion::Custom(_) => custom(rest, parameters).map(Demand::Custom),
+        GroupVersion::External => external(rest, parameters).map(Demand::External),
     }?;
     Ok(Route::Metric(MetricRoute { version, demand }))
 }
@@ -133,9 +122,9 @@ fn custom(segments: &[&str], parameters: &Parameters<'_>) -> Result<CustomDemand
         ["namespaces", namespace, resource, name, metric] => {
             (*resource, Some(*namespace), *name, *metric)
         }
-        ["namespaces", ..] if segments.len() < 5 => return Err(Status::invalid_request_path()),
+        ["namespaces", ..] if segments.len() < 5 => return Err(Status::bad_request("invalid request path")),
         [resource, name, metric] => (*resource, None, *name, *metric),
-        [] | [_] | [_, _] => return Err(Status::invalid_request_path()),
+        [] | [_] | [_, _] => return Err(Status::bad_request("invalid request path")),
         _ => return Err(Status::path_not_found()),
     };
     if [resource, namespace.unwrap_or(name), name, metric].contains(&"") {
@@ -163,7 +152,7 @@ fn custom(segments: &[&str], parameters: &Parameters<'_>) -> Result<CustomDemand
 fn external(segments: &[&str], parameters: &Parameters<'_>) -> Result<ExternalDemand, Status> {
     let (namespace, metric) = match segments {
         ["namespaces", namespace, metric] => (*namespace, *metric),
-        [] | [_] | ["namespaces", _] => return Err(Status::invalid_request_path()),
+        [] | [_] | ["namespaces", _] => return Err(Status::bad_request("invalid request path")),
         _ => return Err(Status::path_not_found()),
     };
     if namespace.is_empty() || metric.is_empty() {
@@ -178,15 +167,19 @@ fn external(segments: &[&str], parameters: &Parameters<'_>) -> Result<ExternalDe
     })
 }
 
-/// The query string; other list options than these are ignored, as Kubernetes does for metrics.
-struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+/// The parameters of the query string, decoded. List options that mean nothing for metrics are
+/// ignored.
+#[derive(Debug)]
+pub struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Parameters<'a> {
-    fn parse(query: &'a str) -> Self {
+    /// Decodes a query string, which is never an error: what is no encoding is taken as it stands.
+    pub fn parse(query: &'a str) -> Self {
         Self(url::form_urlencoded::parse(query.as_bytes()).collect())
     }
 
-    fn first(&self, name: &str) -> Option<&str> {
+    /// The first value of a parameter.
+    pub fn first(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 
@@ -202,7 +195,7 @@ impl<'a> Parameters<'a> {
     fn refuse_watch(&self) -> Result<(), Status> {
         // As Go's strconv.ParseBool reads it, except that what is no boolean is no watch.
         match self.first("watch") {
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Err(Status::watch_not_supported()),
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics"))),
             _ => Ok(()),
         }
     }

@@ -21,6 +21,7 @@ use crate::engine::ports::{Backend, BackendError, Inventory};
 use crate::model::object::Kinds;
 use crate::model::value::SeriesNames;
 use crate::promql::rule::Rule;
+use crate::telemetry::metrics::Metrics;
 
 /// How many listings are asked for at once.
 const CONCURRENT_LISTINGS: usize = 4;
@@ -37,26 +38,6 @@ pub struct Schedule {
     pub max_age: Duration,
 }
 
-/// What happened to a rule's listing, for those who count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListingOutcome {
-    /// No series matched.
-    Empty,
-    /// The backend gave no list.
-    Failed,
-    /// Series were found.
-    Found,
-}
-
-/// Is told what discovery sees.
-pub trait Observer: Send + Sync + 'static {
-    /// A rule's series have been listed, or not; this many metrics of it are known now.
-    fn listed(&self, rule: &Rule, outcome: ListingOutcome, metrics: usize);
-
-    /// Series of a rule have not been seen for twice the maximum age and are given up.
-    fn expired(&self, rule: &Rule, metrics: usize);
-}
-
 /// What is known of the series of one query.
 #[derive(Debug, Default)]
 struct Listing {
@@ -67,29 +48,29 @@ struct Listing {
 }
 
 /// The discovery loop.
-pub struct Discovery<B, I, O> {
+pub struct Discovery<B, I> {
     engine: Arc<Engine<B, I>>,
     config: watch::Receiver<Arc<Config>>,
     schedule: Schedule,
-    observer: O,
+    metrics: Arc<Metrics>,
     /// By series query.
     listings: HashMap<String, Listing>,
     told_collisions: HashSet<String>,
 }
 
-impl<B: Backend, I: Inventory, O: Observer> Discovery<B, I, O> {
+impl<B: Backend, I: Inventory> Discovery<B, I> {
     /// A loop that has not listed anything yet.
     pub fn new(
         engine: Arc<Engine<B, I>>,
         config: watch::Receiver<Arc<Config>>,
         schedule: Schedule,
-        observer: O,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             engine,
             config,
             schedule,
-            observer,
+            metrics,
             listings: HashMap::new(),
             told_collisions: HashSet::new(),
         }
@@ -99,6 +80,8 @@ impl<B: Backend, I: Inventory, O: Observer> Discovery<B, I, O> {
     /// somebody who could change it. Calls `first_done` when every rule has been listed or has
     /// failed to be for the first time.
     pub async fn run(mut self, first_done: impl FnOnce()) {
+        // Until the first list is in, a request is told that its metric is not discovered yet.
+        self.publish(&self.config.borrow().clone());
         let mut first_done = Some(first_done);
         loop {
             self.relist().await;
@@ -161,36 +144,31 @@ impl<B: Backend, I: Inventory, O: Observer> Discovery<B, I, O> {
             never_listed: Some("not listed yet".to_owned()),
             ..Listing::default()
         });
-        let outcome = match &answer {
-            Ok(series) if series.is_empty() => ListingOutcome::Empty,
-            Ok(_) => ListingOutcome::Found,
-            Err(_) => ListingOutcome::Failed,
-        };
-        match answer {
+        let failure = match answer {
             Ok(series) => {
                 listing.never_listed = None;
                 let seen = series.into_iter().map(|(name, labels)| (name, (labels, now)));
                 listing.metrics.extend(seen);
+                None
             }
             Err(error) => {
-                warn!(series_query = query, %error, "Cannot list series");
                 if listing.never_listed.is_some() {
                     listing.never_listed = Some(error.to_string());
                 }
+                Some(error)
             }
-        }
+        };
         let known = listing.metrics.len();
         let lifetime = self.schedule.max_age * 2;
         listing.metrics.retain(|_, (_, seen)| now.duration_since(*seen) <= lifetime);
-        let metrics = listing.metrics.len();
-        let expired = known - metrics;
-        if expired > 0 {
-            warn!(series_query = query, expired, "Series have not been seen for twice the maximum age");
-        }
+        let left = listing.metrics.len();
         for rule in all_rules(config).filter(|rule| rule.series_query() == query) {
-            self.observer.listed(rule, outcome, metrics);
-            if expired > 0 {
-                self.observer.expired(rule, expired);
+            match &failure {
+                None => self.metrics.discovery_succeeded(&rule.path(), left, Timestamp::now()),
+                Some(error) => self.metrics.discovery_failed(&rule.path(), error),
+            }
+            if left < known {
+                self.metrics.discovery_expired(&rule.path(), known - left);
             }
         }
     }
