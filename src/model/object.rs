@@ -1,5 +1,9 @@
 //! Kinds of Kubernetes objects and the names people use for them.
 
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +21,10 @@ impl GroupResource {
     /// Splits `deployments.apps` at its first dot, as Kubernetes' `ParseGroupResource` does.
     pub fn parse(text: &str) -> Self {
         let (resource, group) = text.split_once('.').unwrap_or((text, ""));
-        Self { group: group.to_owned(), resource: resource.to_owned() }
+        Self {
+            group: group.to_owned(),
+            resource: resource.to_owned(),
+        }
     }
 }
 
@@ -71,7 +78,10 @@ impl Kind {
 
     /// The plural with its group: `deployments.apps`.
     pub fn group_resource(&self) -> GroupResource {
-        GroupResource { group: self.group.clone(), resource: self.plural.clone() }
+        GroupResource {
+            group: self.group.clone(),
+            resource: self.plural.clone(),
+        }
     }
 
     /// Whether this is the core kind `Namespace`, whose metrics have a path of their own.
@@ -90,35 +100,48 @@ pub struct Kinds {
 impl Kinds {
     /// Takes the kinds in order of preference: where a name without a group fits several, the
     /// first wins, as in Kubernetes' `PriorityRESTMapper`, which prefers the core group and then
-    /// the order of the API server's group list.
+    /// the order of the API server's group list. Plural and singular come before short names, so
+    /// that a custom resource's short name takes nothing away from the resource called that.
     pub fn new(kinds: impl IntoIterator<Item = Kind>) -> Self {
-        let mut found = Self::default();
-        for kind in kinds {
-            let index = found.all.len();
-            for name in [&kind.plural, &kind.singular].into_iter().chain(&kind.short_names) {
-                let entry = found.by_name.entry(name.clone()).or_default();
-                if !entry.contains(&index) {
-                    entry.push(index);
-                }
+        let all: Vec<_> = kinds.into_iter().map(Arc::new).collect();
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut add = |name: &str, index| {
+            let fitting = by_name.entry(name.to_lowercase()).or_default();
+            if !fitting.contains(&index) {
+                fitting.push(index);
             }
-            found.all.push(Arc::new(kind));
+        };
+        for (index, kind) in all.iter().enumerate() {
+            add(&kind.plural, index);
+            // Some API servers leave it out.
+            if !kind.singular.is_empty() {
+                add(&kind.singular, index);
+            }
         }
-        found
+        for (index, kind) in all.iter().enumerate() {
+            kind.short_names.iter().for_each(|name| add(name, index));
+        }
+        Self { all, by_name }
     }
 
-    /// Finds a kind by plural, singular or short name. Without a group any group fits; with one,
-    /// it has to be that group, or one that begins with it where none is equal (Kubernetes'
-    /// `DefaultRESTMapper.ResourcesFor`).
+    /// Finds a kind by plural, singular or short name, in upper or lower case. Without a group any
+    /// group fits; with one, it has to be that group, or one that begins with it where none is
+    /// equal (Kubernetes' `DefaultRESTMapper.ResourcesFor`).
     pub fn resolve(&self, name: &GroupResource) -> Option<&Arc<Kind>> {
-        let candidates = || {
-            self.by_name.get(&name.resource).into_iter().flatten().map(|index| &self.all[*index])
+        let resource = if name.resource.chars().any(char::is_uppercase) {
+            Cow::Owned(name.resource.to_lowercase())
+        } else {
+            Cow::Borrowed(&name.resource)
         };
+        let fitting = self.by_name.get(resource.as_ref())?;
+        let mut kinds = fitting.iter().map(|index| &self.all[*index]);
         if name.group.is_empty() {
-            return candidates().next();
+            return kinds.next();
         }
-        candidates()
+        kinds
+            .clone()
             .find(|kind| kind.group == name.group)
-            .or_else(|| candidates().find(|kind| kind.group.starts_with(&name.group)))
+            .or_else(|| kinds.find(|kind| kind.group.starts_with(&name.group)))
     }
 
     /// All kinds, in order of preference.
