@@ -253,7 +253,7 @@ impl<'a> Clause<'a> {
                 "g" => clause.target.get_or_insert_default().group = value,
                 "v" => clause.target.get_or_insert_default().version = value,
                 "pretty" => clause.pretty = value == "1",
-                // Nothing here can be watched, or has versions of its own.
+                // Kubernetes knows no other stream, and here is no version of a server to ask for.
                 "stream" if value != "watch" => return None,
                 "sv" => return None,
                 _ => {}
