@@ -15,9 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
-};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
 
 use self::access::Access;
@@ -30,7 +28,7 @@ use crate::engine::ports::{Backend, Inventory};
 use crate::model::object::GroupResource;
 use crate::serve::health::{self, Health, Probe};
 use crate::telemetry::metrics::{ApiGroup, Metrics, Verb};
-use crate::wire::negotiate::{Choice, Endpoint, Form, Shape, negotiate};
+use crate::wire::negotiate::{Endpoint, Form, negotiate};
 use crate::wire::status::Status;
 use crate::wire::{GroupVersion, table};
 
@@ -129,7 +127,7 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
                 values::custom(answer, version, choice.form, self.engine.inventory())
             }
             (Answer::External(answer), GroupVersion::External) => {
-                values::external(answer, choice, include)
+                values::external(answer, namespace(&route.demand), choice, include)
             }
             _ => return Err(Status::internal("the answer is not of the kind that was asked for")),
         };
@@ -178,14 +176,38 @@ fn refuse_body(headers: &HeaderMap) -> Result<(), Status> {
     Ok(())
 }
 
-fn allow_reading(method: &Method, resource: &str) -> Result<(), Status> {
+fn refuse_writing(method: &Method, resource: &str) -> Result<(), Status> {
     let action = match *method {
         Method::GET | Method::HEAD => return Ok(()),
         Method::POST => "create",
         Method::PUT => "update",
         Method::PATCH => "patch",
         Method::DELETE => "delete",
-        _ => method.as_str(),
+        _ => "this method",
     };
-    Err(Status::method_not_allowed(action, resource))
+    Err(Status::method_not_allowed(action, &GroupResource::parse(resource)))
+}
+
+fn namespace(demand: &Demand) -> &str {
+    match demand {
+        Demand::Custom(demand) => demand.namespace.as_deref().unwrap_or_default(),
+        Demand::External(demand) => &demand.namespace,
+    }
+}
+
+/// How a request is counted.
+fn labels(method: &Method, route: &Result<Route, Status>) -> (Verb, ApiGroup) {
+    let group = match route {
+        Ok(Route::Metric(MetricRoute { demand: Demand::Custom(_), .. })) => ApiGroup::CustomMetrics,
+        Ok(Route::Metric(MetricRoute { demand: Demand::External(_), .. })) => {
+            ApiGroup::ExternalMetrics
+        }
+        _ => ApiGroup::NonResource,
+    };
+    let verb = match (method, group) {
+        (&Method::GET | &Method::HEAD, ApiGroup::ExternalMetrics) => Verb::List,
+        (&Method::GET | &Method::HEAD, _) => Verb::Get,
+        _ => Verb::Other,
+    };
+    (verb, group)
 }

@@ -141,9 +141,7 @@ impl Groups {
 
     /// The groups that are served, in the order of discovery.
     pub fn iter(self) -> impl Iterator<Item = Group> {
-        Group::ALL
-            .into_iter()
-            .filter(move |group| self.serve(*group))
+        Group::ALL.into_iter().filter(move |group| self.serve(*group))
     }
 }
 

@@ -17,7 +17,9 @@ pub fn status(error: &Error, demand: &Demand) -> Status {
         Error::Backend { cause: BackendError::Unreachable(_), .. } | Error::Undiscovered(_) => {
             Status::unavailable(error.to_string())
         }
-        Error::NoInventory { .. } | Error::Selector { .. } => Status::bad_request(error.to_string()),
+        Error::NoInventory { .. } | Error::Selector { .. } => {
+            Status::bad_request(error.to_string())
+        }
         Error::Ambiguous { .. }
         | Error::Backend { .. }
         | Error::BadResult { .. }
@@ -32,6 +34,8 @@ fn not_found(demand: &Demand) -> Status {
             Target::Named(name) => Status::metric_not_found_for(metric, resource, name),
             Target::Selected(_) => Status::metric_not_found(metric, resource),
         },
-        Demand::External(ExternalDemand { metric, .. }) => Status::external_metric_not_found(metric),
+        Demand::External(ExternalDemand { metric, .. }) => {
+            Status::external_metric_not_found(metric)
+        }
     }
 }

@@ -122,7 +122,9 @@ fn custom(segments: &[&str], parameters: &Parameters<'_>) -> Result<CustomDemand
         ["namespaces", namespace, resource, name, metric] => {
             (*resource, Some(*namespace), *name, *metric)
         }
-        ["namespaces", ..] if segments.len() < 5 => return Err(Status::bad_request("invalid request path")),
+        ["namespaces", ..] if segments.len() < 5 => {
+            return Err(Status::bad_request("invalid request path"));
+        }
         [resource, name, metric] => (*resource, None, *name, *metric),
         [] | [_] | [_, _] => return Err(Status::bad_request("invalid request path")),
         _ => return Err(Status::path_not_found()),
@@ -195,7 +197,9 @@ impl<'a> Parameters<'a> {
     fn refuse_watch(&self) -> Result<(), Status> {
         // As Go's strconv.ParseBool reads it, except that what is no boolean is no watch.
         match self.first("watch") {
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics"))),
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => {
+                Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics")))
+            }
             _ => Ok(()),
         }
     }

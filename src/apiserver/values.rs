@@ -1,5 +1,6 @@
 //! From an answer to the bytes that a client takes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,8 @@ use crate::engine::ports::Inventory;
 use crate::model::selector::LabelSelector;
 use crate::wire::CustomVersion;
 use crate::wire::metrics::{self, ExternalMetricValue, MetricValue, ObjectReference, Seconds};
-use crate::wire::negotiate::Form;
+use crate::wire::negotiate::{Choice, Form, Shape};
+use crate::wire::table::{self, IncludeObject};
 
 /// Writes the values of objects that still exist: the HPA controller would count the values of
 /// those that do not into the average.
@@ -23,7 +25,7 @@ pub fn custom(
     let selector = echo(answer);
     let current = answer.chosen_from.as_ref().and_then(|chosen_from| {
         let current = inventory.current(&answer.kind)?;
-        (!std::sync::Arc::ptr_eq(chosen_from, &current)).then_some(current)
+        (!Arc::ptr_eq(chosen_from, &current)).then_some(current)
     });
     let namespace = answer.namespace.as_deref().unwrap_or_default();
     let exists = |value: &&ObjectValue| {
@@ -67,14 +69,14 @@ fn echo(answer: &CustomAnswer) -> Option<LabelSelector> {
     answer.metric_selector.to_label_selector().ok()
 }
 
-/// Writes the values of an external metric.
-pub fn external(answer: &ExternalAnswer, form: Form) -> Bytes {
-    metrics::external(form, &external_values(answer))
-}
-
-/// The values of an external metric as the wire has them.
-pub fn external_values(answer: &ExternalAnswer) -> Vec<ExternalMetricValue<'_>> {
-    answer
+/// Writes the values of an external metric, also as a table.
+pub fn external(
+    answer: &ExternalAnswer,
+    namespace: &str,
+    choice: Choice,
+    include: IncludeObject,
+) -> Bytes {
+    let values: Vec<_> = answer
         .values
         .iter()
         .map(|value| ExternalMetricValue {
@@ -84,7 +86,11 @@ pub fn external_values(answer: &ExternalAnswer) -> Vec<ExternalMetricValue<'_>> 
             window: window(answer.window),
             value: value.value,
         })
-        .collect()
+        .collect();
+    match choice.shape {
+        Shape::Table(version) => table::external(choice.form, version, include, namespace, &values),
+        _ => metrics::external(choice.form, &values),
+    }
 }
 
 fn window(window: Option<Duration>) -> Option<u32> {

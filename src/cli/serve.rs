@@ -199,10 +199,10 @@ pub enum LogFormat {
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) =
-        text.split_once('=').ok_or("a header is given as NAME=VALUE")?;
+    let (name, value) = text.split_once('=').ok_or("a header is given as NAME=VALUE")?;
     http::HeaderName::try_from(name).map_err(|_| format!("{name:?} is not a header name"))?;
-    http::HeaderValue::try_from(value).map_err(|_| format!("the value of {name} is no header value"))?;
+    http::HeaderValue::try_from(value)
+        .map_err(|_| format!("the value of {name} is no header value"))?;
     Ok((name.to_owned(), value.to_owned()))
 }
 

@@ -174,11 +174,12 @@ impl Catalog {
                 kind.plural
             );
         }
-        let names = self
-            .custom_metrics()
-            .filter(|(_, other)| *other == kind)
-            .map(|(name, _)| name);
-        suggest(metric, names, &format!("no rule serves it; {resource} have no metric with a name like it"))
+        let names = self.custom_metrics().filter(|(_, other)| *other == kind).map(|(name, _)| name);
+        suggest(
+            metric,
+            names,
+            &format!("no rule serves it; {resource} have no metric with a name like it"),
+        )
     }
 
     /// A sentence on why an external metric is not served.

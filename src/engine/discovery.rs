@@ -116,8 +116,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
 
     async fn relist(&mut self) {
         let config = self.config.borrow_and_update().clone();
-        let queries: HashSet<&str> =
-            all_rules(&config).map(|rule| rule.series_query()).collect();
+        let queries: HashSet<&str> = all_rules(&config).map(|rule| rule.series_query()).collect();
         self.listings.retain(|query, _| queries.contains(query.as_str()));
         let engine = Arc::clone(&self.engine);
         let since = since(self.schedule.max_age);

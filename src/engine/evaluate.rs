@@ -90,7 +90,11 @@ fn custom(
 }
 
 /// The samples by the object that they name.
-fn group(rule: &Rule, label: &str, samples: Vec<Sample>) -> Result<HashMap<Box<str>, Sample>, Error> {
+fn group(
+    rule: &Rule,
+    label: &str,
+    samples: Vec<Sample>,
+) -> Result<HashMap<Box<str>, Sample>, Error> {
     let mut by_object: HashMap<Box<str>, Sample> = HashMap::with_capacity(samples.len());
     let count = |object: &str, samples: &[Sample]| {
         samples.iter().filter(|sample| sample.labels.get(label) == Some(object)).count()
@@ -141,8 +145,11 @@ fn external(
             let (value, timestamp) = value(rule, point, now)?;
             // With an averageValue target the HPA controller takes a negative sum for an
             // overflow, and scales to the maximum.
-            (value >= Milli::ZERO || rule.compat().negative_external)
-                .then_some(SeriesValue { labels, value, timestamp })
+            (value >= Milli(0) || rule.compat().negative_external).then_some(SeriesValue {
+                labels,
+                value,
+                timestamp,
+            })
         })
         .collect();
     values.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
@@ -155,7 +162,7 @@ fn keep_sum_in_range(values: &mut [SeriesValue]) {
     let mut room = Milli::MAX;
     for item in values {
         item.value = item.value.min(room);
-        room = Milli::new(room.thousandths().saturating_sub(item.value.thousandths().max(0)));
+        room = Milli(room.0.saturating_sub(item.value.0.max(0)));
     }
 }
 
@@ -170,7 +177,10 @@ fn value(rule: &Rule, point: Point, now: Timestamp) -> Option<(Milli, i64)> {
     let number = if point.value.is_nan() && compat.nan_as_zero { 0.0 } else { point.value };
     let rounding = if compat.round_up { Rounding::AwayFromZero } else { Rounding::TowardZero };
     let value = Milli::from_f64(number, rounding)?;
-    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates; whole seconds are meant")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the cast saturates; whole seconds are meant"
+    )]
     let sampled = point.timestamp.floor() as i64;
     let timestamp = if compat.now_timestamps { now.as_second() } else { sampled };
     Some((value, timestamp))

@@ -112,10 +112,7 @@ async fn plan_custom(
     })
 }
 
-fn find_custom<'a>(
-    demand: &CustomDemand,
-    catalog: &'a Catalog,
-) -> Result<&'a CustomMetric, Error> {
+fn find_custom<'a>(demand: &CustomDemand, catalog: &'a Catalog) -> Result<&'a CustomMetric, Error> {
     let Some(kind) = catalog.kinds().resolve(&demand.resource) else {
         return Err(Error::UnknownResource(format!(
             "there is no resource {} in this cluster",
@@ -125,9 +122,9 @@ fn find_custom<'a>(
     if let Some(mismatch) = Catalog::scope_mismatch(kind, demand.namespace.as_deref()) {
         return Err(Error::UnknownResource(mismatch));
     }
-    catalog.custom(kind, &demand.metric).ok_or_else(|| {
-        not_served(catalog, || catalog.why_no_custom(kind, &demand.metric))
-    })
+    catalog
+        .custom(kind, &demand.metric)
+        .ok_or_else(|| not_served(catalog, || catalog.why_no_custom(kind, &demand.metric)))
 }
 
 /// While a rule's series have never been listed, nobody can tell that a metric does not exist.
@@ -179,9 +176,9 @@ fn no_objects(kind: &Kind, namespace: Option<&str>, selector: &Selector) -> Stri
 }
 
 fn plan_external(demand: &ExternalDemand, catalog: &Catalog) -> Result<Plan, Error> {
-    let served = catalog.external(&demand.metric).ok_or_else(|| {
-        not_served(catalog, || catalog.why_no_external(&demand.metric))
-    })?;
+    let served = catalog
+        .external(&demand.metric)
+        .ok_or_else(|| not_served(catalog, || catalog.why_no_external(&demand.metric)))?;
     let promql = served
         .rule
         .external_query(&served.series, &demand.namespace, &demand.selector, catalog.kinds())

@@ -16,7 +16,10 @@ const IDLE_TIME: Duration = Duration::from_secs(5 * 60);
 /// Evaluates a demand every refresh interval and publishes each outcome, until nobody has asked
 /// for [`IDLE_TIME`], or at once where the metric is not served: a name that does not exist is
 /// looked up afresh for each request, which costs no query.
-pub(super) async fn keep_fresh<B: Backend, I: Inventory>(engine: Arc<Engine<B, I>>, slot: Arc<Slot>) {
+pub(super) async fn keep_fresh<B: Backend, I: Inventory>(
+    engine: Arc<Engine<B, I>>,
+    slot: Arc<Slot>,
+) {
     let mut ticks = tokio::time::interval(engine.refresh_interval);
     // An evaluation that takes longer than the interval puts the next one off.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

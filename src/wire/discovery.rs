@@ -75,19 +75,12 @@ impl Documents {
         let (custom, custom_left_out) = custom_entries(&resources.custom);
         let (external, external_left_out) = external_entries(&resources.external);
         let entries = Entries { custom, external };
-        let versions = || {
-            groups
-                .iter()
-                .flat_map(|group| group.versions().iter().copied())
-        };
+        let versions = || groups.iter().flat_map(|group| group.versions().iter().copied());
         Self {
             group_list: Document::new(&ApiGroupList {
                 kind: "APIGroupList",
                 api_version: "v1",
-                groups: groups
-                    .iter()
-                    .map(|group| ApiGroup::new(group, None))
-                    .collect(),
+                groups: groups.iter().map(|group| ApiGroup::new(group, None)).collect(),
             }),
             aggregated: Document::new(&entries.aggregated(groups)),
             groups: groups
@@ -97,10 +90,7 @@ impl Documents {
             versions: versions()
                 .map(|version| (version, Document::new(&entries.resource_list(version))))
                 .collect(),
-            left_out: LeftOut {
-                custom: custom_left_out,
-                external: external_left_out,
-            },
+            left_out: LeftOut { custom: custom_left_out, external: external_left_out },
         }
     }
 
@@ -152,12 +142,7 @@ fn custom_entries(resources: &[CustomResource]) -> (BTreeMap<&str, Parent<'_>>, 
     let mut scopes: BTreeMap<&str, bool> = BTreeMap::new();
     let mut pairs = BTreeSet::new();
     let mut unnameable = BTreeSet::new();
-    for CustomResource {
-        resource,
-        namespaced,
-        metric,
-    } in resources
-    {
+    for CustomResource { resource, namespaced, metric } in resources {
         let pair = (resource.as_str(), metric.as_str());
         if can_stand(resource) && can_stand(metric) {
             *scopes.entry(resource).or_default() |= namespaced;
@@ -179,10 +164,8 @@ fn custom_entries(resources: &[CustomResource]) -> (BTreeMap<&str, Parent<'_>>, 
 /// The external metrics to show, in lower case since the HPA can ask for no other, and how many
 /// there are beside them.
 fn external_entries(names: &[String]) -> (BTreeSet<String>, usize) {
-    let (mut shown, unnameable): (BTreeSet<_>, BTreeSet<_>) = names
-        .iter()
-        .map(|name| name.to_lowercase())
-        .partition(|name| can_stand(name));
+    let (mut shown, unnameable): (BTreeSet<_>, BTreeSet<_>) =
+        names.iter().map(|name| name.to_lowercase()).partition(|name| can_stand(name));
     let left_out = unnameable.len() + shown.len().saturating_sub(MAX_ENTRIES);
     if let Some(first_left_out) = shown.iter().nth(MAX_ENTRIES).cloned() {
         shown.split_off(&first_left_out);
@@ -202,19 +185,11 @@ impl Entries<'_> {
             GroupVersion::Custom(_) => self
                 .custom
                 .iter()
-                .flat_map(
-                    |(
-                        resource,
-                        Parent {
-                            namespaced,
-                            metrics,
-                        },
-                    )| {
-                        metrics.iter().map(move |metric| {
-                            ApiResource::new(format!("{resource}/{metric}"), *namespaced, kind)
-                        })
-                    },
-                )
+                .flat_map(|(resource, Parent { namespaced, metrics })| {
+                    metrics.iter().map(move |metric| {
+                        ApiResource::new(format!("{resource}/{metric}"), *namespaced, kind)
+                    })
+                })
                 .collect(),
             GroupVersion::External => self
                 .external
@@ -234,15 +209,8 @@ impl Entries<'_> {
         let items = groups
             .iter()
             .map(|group| ApiGroupDiscovery {
-                metadata: ObjectMeta {
-                    name: group.as_str(),
-                    creation_timestamp: None,
-                },
-                versions: group
-                    .versions()
-                    .iter()
-                    .map(|version| self.version(*version))
-                    .collect(),
+                metadata: ObjectMeta { name: group.as_str(), creation_timestamp: None },
+                versions: group.versions().iter().map(|version| self.version(*version)).collect(),
             })
             .collect();
         ApiGroupDiscoveryList {
@@ -263,11 +231,7 @@ impl Entries<'_> {
                     resource,
                     // The parent can do nothing of its own; clients then keep the metrics alone.
                     response_kind: GroupVersionKind::NONE,
-                    scope: if parent.namespaced {
-                        "Namespaced"
-                    } else {
-                        "Cluster"
-                    },
+                    scope: if parent.namespaced { "Namespaced" } else { "Cluster" },
                     singular_resource: "",
                     verbs: &[],
                     subresources: parent
@@ -294,11 +258,7 @@ impl Entries<'_> {
                 })
                 .collect(),
         };
-        ApiVersionDiscovery {
-            version: version.version(),
-            freshness: "Current",
-            resources,
-        }
+        ApiVersionDiscovery { version: version.version(), freshness: "Current", resources }
     }
 }
 

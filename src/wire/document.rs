@@ -29,14 +29,8 @@ impl Document {
         let pretty = Form::PrettyJson.encode(value, 8192);
         let hash = hash(&compact);
         Self {
-            compact: Body {
-                etag: quoted(&hash),
-                bytes: compact,
-            },
-            pretty: Body {
-                etag: quoted(&self::hash(&pretty)),
-                bytes: pretty,
-            },
+            compact: Body { etag: quoted(&hash), bytes: compact },
+            pretty: Body { etag: quoted(&self::hash(&pretty)), bytes: pretty },
             hash,
         }
     }
@@ -66,11 +60,7 @@ impl Document {
     ) -> Response<Bytes> {
         let body = self.body(form);
         let known = has_tag(request, &body.etag);
-        let mut response = Response::new(if known {
-            Bytes::new()
-        } else {
-            body.bytes.clone()
-        });
+        let mut response = Response::new(if known { Bytes::new() } else { body.bytes.clone() });
         if known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
@@ -106,10 +96,7 @@ fn hash(bytes: &[u8]) -> String {
     format!("{:X}", Sha256::digest(bytes))
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "hexadecimal digits stand in every header"
-)]
+#[expect(clippy::expect_used, reason = "hexadecimal digits stand in every header")]
 fn quoted(hash: &str) -> HeaderValue {
     HeaderValue::try_from(format!("\"{hash}\"")).expect("an entity tag")
 }
@@ -119,9 +106,7 @@ mod tests {
     use super::*;
 
     fn request(tags: &[&'static str]) -> HeaderMap {
-        tags.iter()
-            .map(|tag| (IF_NONE_MATCH, HeaderValue::from_static(tag)))
-            .collect()
+        tags.iter().map(|tag| (IF_NONE_MATCH, HeaderValue::from_static(tag))).collect()
     }
 
     #[test]
@@ -146,11 +131,7 @@ mod tests {
 
     #[test]
     fn the_tag_follows_the_content_of_the_form() {
-        let (one, same, other) = (
-            Document::new(&[1]),
-            Document::new(&[1]),
-            Document::new(&[2]),
-        );
+        let (one, same, other) = (Document::new(&[1]), Document::new(&[1]), Document::new(&[2]));
 
         assert_eq!(one.etag(Form::Json), same.etag(Form::Json));
         assert_ne!(one.etag(Form::Json), other.etag(Form::Json));
@@ -161,22 +142,15 @@ mod tests {
     #[test]
     fn an_answer_carries_what_caches_need() {
         let document = Document::new(&[1]);
-        let tagged: HeaderMap = [(IF_NONE_MATCH, document.etag(Form::Json).clone())]
-            .into_iter()
-            .collect();
+        let tagged: HeaderMap =
+            [(IF_NONE_MATCH, document.etag(Form::Json).clone())].into_iter().collect();
 
         let full = document.respond(Form::Json, "a/b", "public", &HeaderMap::new());
         let empty = document.respond(Form::Json, "a/b", "public", &tagged);
         let other_form = document.respond(Form::PrettyJson, "a/b", "public", &tagged);
 
-        assert_eq!(
-            (full.status(), &full.body()[..]),
-            (StatusCode::OK, &b"[1]\n"[..])
-        );
-        assert_eq!(
-            (empty.status(), empty.body().len()),
-            (StatusCode::NOT_MODIFIED, 0)
-        );
+        assert_eq!((full.status(), &full.body()[..]), (StatusCode::OK, &b"[1]\n"[..]));
+        assert_eq!((empty.status(), empty.body().len()), (StatusCode::NOT_MODIFIED, 0));
         assert_eq!(other_form.status(), StatusCode::OK);
         let tag = document.etag(Form::Json);
         let header = |name, response: &Response<Bytes>| response.headers().get(name).cloned();

@@ -75,23 +75,18 @@ pub fn custom(form: Form, version: CustomVersion, values: &[MetricValue<'_>]) ->
     let capacity = capacity(values.len());
     let list = GroupVersion::Custom(version);
     match version {
-        CustomVersion::V1Beta2 => form.encode(
-            &List::new(list, values.iter().map(ValueV1Beta2::from)),
-            capacity,
-        ),
-        CustomVersion::V1Beta1 => form.encode(
-            &List::new(list, values.iter().map(ValueV1Beta1::from)),
-            capacity,
-        ),
+        CustomVersion::V1Beta2 => {
+            form.encode(&List::new(list, values.iter().map(ValueV1Beta2::from)), capacity)
+        }
+        CustomVersion::V1Beta1 => {
+            form.encode(&List::new(list, values.iter().map(ValueV1Beta1::from)), capacity)
+        }
     }
 }
 
 /// Writes a list of values that describe series.
 pub fn external(form: Form, values: &[ExternalMetricValue<'_>]) -> Bytes {
-    let list = List::new(
-        GroupVersion::External,
-        values.iter().map(ExternalItem::from),
-    );
+    let list = List::new(GroupVersion::External, values.iter().map(ExternalItem::from));
     form.encode(&list, capacity(values.len()))
 }
 
@@ -175,10 +170,7 @@ impl<'a> From<&MetricValue<'a>> for ValueV1Beta2<'a> {
     fn from(value: &MetricValue<'a>) -> Self {
         Self {
             described_object: value.object,
-            metric: MetricIdentifier {
-                name: value.metric,
-                selector: value.selector,
-            },
+            metric: MetricIdentifier { name: value.metric, selector: value.selector },
             timestamp: value.timestamp,
             window_seconds: value.window,
             value: Text(value.value),
@@ -220,9 +212,7 @@ impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let last = Timestamp::MAX.as_second();
         let second = self.0.clamp(Self::FIRST, last);
-        Timestamp::from_second(second)
-            .unwrap_or(Timestamp::UNIX_EPOCH)
-            .fmt(f)
+        Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH).fmt(f)
     }
 }
 

@@ -81,15 +81,8 @@ pub fn negotiate(
     let Some(wanted) = accepted(endpoint, headers) else {
         return Err(Status::not_acceptable(&[Form::Json.content_type()]));
     };
-    let form = if wanted.pretty {
-        Form::PrettyJson
-    } else {
-        Form::of_client(headers, pretty)
-    };
-    Ok(Choice {
-        form,
-        shape: wanted.shape,
-    })
+    let form = if wanted.pretty { Form::PrettyJson } else { Form::of_client(headers, pretty) };
+    Ok(Choice { form, shape: wanted.shape })
 }
 
 impl Form {
@@ -109,10 +102,7 @@ impl Form {
 
     /// Writes a value, with a newline at the end as Kubernetes' encoder does.
     /// `capacity` is a guess of the length in bytes.
-    #[expect(
-        clippy::expect_used,
-        reason = "a Vec takes every byte and no key is not a string"
-    )]
+    #[expect(clippy::expect_used, reason = "a Vec takes every byte and no key is not a string")]
     pub(super) fn encode(self, value: &impl Serialize, capacity: usize) -> Bytes {
         let mut body = Vec::with_capacity(capacity);
         match self {
@@ -131,14 +121,9 @@ impl Form {
             Some(value) if !value.is_empty() => {
                 matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
             }
-            _ => headers
-                .get(USER_AGENT)
-                .map(HeaderValue::as_bytes)
-                .is_some_and(|agent| {
-                    [&b"curl"[..], b"Wget", b"Mozilla/5.0"]
-                        .iter()
-                        .any(|tool| agent.starts_with(tool))
-                }),
+            _ => headers.get(USER_AGENT).map(HeaderValue::as_bytes).is_some_and(|agent| {
+                [&b"curl"[..], b"Wget", b"Mozilla/5.0"].iter().any(|tool| agent.starts_with(tool))
+            }),
         };
         if pretty { Self::PrettyJson } else { Self::Json }
     }
@@ -163,16 +148,9 @@ struct Wanted {
 }
 
 fn accepted(endpoint: Endpoint, headers: &HeaderMap) -> Option<Wanted> {
-    let mut fields = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter(|field| !field.is_empty())
-        .peekable();
+    let mut fields = headers.get_all(ACCEPT).iter().filter(|field| !field.is_empty()).peekable();
     if fields.peek().is_none() {
-        return Some(Wanted {
-            shape: Shape::Object,
-            pretty: false,
-        });
+        return Some(Wanted { shape: Shape::Object, pretty: false });
     }
     // A field that is not ASCII has no clause that could be served.
     let clauses = fields
@@ -199,10 +177,7 @@ fn accepted(endpoint: Endpoint, headers: &HeaderMap) -> Option<Wanted> {
             best = Some((clause, shape));
         }
     }
-    best.map(|(clause, shape)| Wanted {
-        shape,
-        pretty: clause.pretty,
-    })
+    best.map(|(clause, shape)| Wanted { shape, pretty: clause.pretty })
 }
 
 /// One clause of `Accept` that JSON satisfies.
@@ -240,12 +215,7 @@ impl<'a> Clause<'a> {
             }
             _ => return None,
         };
-        let mut clause = Self {
-            quality: 1.0,
-            specificity,
-            target: None,
-            pretty: false,
-        };
+        let mut clause = Self { quality: 1.0, specificity, target: None, pretty: false };
         for (name, value) in parts.filter_map(|part| split_pair(part, '=')) {
             match name {
                 "q" => clause.quality = value.parse().ok()?,
@@ -264,12 +234,7 @@ impl<'a> Clause<'a> {
 
     /// What an endpoint answers to this clause; `None` where it cannot.
     fn shape_at(&self, endpoint: Endpoint) -> Option<Shape> {
-        let Some(Target {
-            kind,
-            group,
-            version,
-        }) = self.target
-        else {
+        let Some(Target { kind, group, version }) = self.target else {
             return Some(Shape::Object);
         };
         match (endpoint, kind, group, version) {

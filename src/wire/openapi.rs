@@ -50,8 +50,7 @@ impl Documents {
 
     /// `/openapi/v3`: the whole answer.
     pub fn root(&self, form: Form, request: &HeaderMap) -> Response<Bytes> {
-        self.root
-            .respond(form, form.content_type(), "no-cache, private", request)
+        self.root.respond(form, form.content_type(), "no-cache, private", request)
     }
 
     /// `/openapi/v3/apis/GROUP/VERSION?hash=HASH`: the whole answer; `None` where the group is not
@@ -71,18 +70,14 @@ impl Documents {
             let headers = response.headers_mut();
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
             // Far enough, and the same from every replica.
-            headers.insert(
-                EXPIRES,
-                HeaderValue::from_static("Fri, 31 Dec 2100 23:59:59 GMT"),
-            );
+            headers.insert(EXPIRES, HeaderValue::from_static("Fri, 31 Dec 2100 23:59:59 GMT"));
         }
         Some(response)
     }
 
     /// `/openapi/v2`: the whole answer.
     pub fn v2(&self, form: Form, request: &HeaderMap) -> Response<Bytes> {
-        self.v2
-            .respond(form, form.content_type(), "no-cache, private", request)
+        self.v2.respond(form, form.content_type(), "no-cache, private", request)
     }
 }
 

@@ -105,9 +105,7 @@ pub struct Attempt<'a> {
 impl Status {
     /// 404: nobody serves that metric, or it has no value for anything.
     pub fn metric_not_found(metric: &str, resource: &GroupResource) -> Self {
-        Self::not_found(format!(
-            "the server could not find the metric {metric} for {resource}"
-        ))
+        Self::not_found(format!("the server could not find the metric {metric} for {resource}"))
     }
 
     /// 404: the metric has no value for that object.
@@ -133,9 +131,7 @@ impl Status {
     /// 404: nobody serves that external metric. The reference names the resource `namespaces` or
     /// none here, which tells nobody anything.
     pub fn external_metric_not_found(metric: &str) -> Self {
-        Self::not_found(format!(
-            "the server could not find the external metric {metric}"
-        ))
+        Self::not_found(format!("the server could not find the external metric {metric}"))
     }
 
     /// 404: there is no such object.
@@ -155,23 +151,12 @@ impl Status {
 
     /// 401: nobody knows who is asking.
     pub fn unauthorized() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            Reason::Unauthorized,
-            "Unauthorized",
-        )
+        Self::new(StatusCode::UNAUTHORIZED, Reason::Unauthorized, "Unauthorized")
     }
 
     /// 403: the user may not do that. `reason` is the authorizer's, or empty.
     pub fn forbidden(user: &str, attempt: &Attempt<'_>, reason: &str) -> Self {
-        let Attempt {
-            verb,
-            group,
-            resource,
-            subresource,
-            namespace,
-            name,
-        } = *attempt;
+        let Attempt { verb, group, resource, subresource, namespace, name } = *attempt;
         let slash = if subresource.is_empty() { "" } else { "/" };
         let mut denial = without_markup(&format!(
             "User {user:?} cannot {verb} resource \"{resource}{slash}{subresource}\" in API group \
@@ -182,22 +167,11 @@ impl Status {
         } else {
             without_markup(&format!(" in the namespace {namespace:?}"))
         };
-        let resource = GroupResource {
-            group: group.to_owned(),
-            resource: resource.to_owned(),
-        };
-        let subject = if name.is_empty() {
-            String::new()
-        } else {
-            format!(" {name:?}")
-        };
+        let resource = GroupResource { group: group.to_owned(), resource: resource.to_owned() };
+        let subject = if name.is_empty() { String::new() } else { format!(" {name:?}") };
         let message = format!("{resource}{subject} is forbidden: {denial}");
-        Self::new(
-            StatusCode::FORBIDDEN,
-            Reason::Forbidden,
-            with_reason(message, reason),
-        )
-        .about(&resource, name)
+        Self::new(StatusCode::FORBIDDEN, Reason::Forbidden, with_reason(message, reason))
+            .about(&resource, name)
     }
 
     /// 403: the user may not ask for that path. `reason` is the authorizer's, or empty.
@@ -210,12 +184,8 @@ impl Status {
     /// 405: nothing here can be changed or watched. `action` is Kubernetes' verb: `create`.
     pub fn method_not_allowed(action: &str, resource: &GroupResource) -> Self {
         let message = format!("{action} is not supported on resources of kind \"{resource}\"");
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            Reason::MethodNotAllowed,
-            message,
-        )
-        .about(resource, "")
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Reason::MethodNotAllowed, message)
+            .about(resource, "")
     }
 
     /// 406: the client takes none of the media types that are served.
@@ -234,11 +204,7 @@ impl Status {
     /// 413: the body is longer than anything that could make sense.
     pub fn body_too_large(message: &str) -> Self {
         let message = format!("Request entity too large: {message}");
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            Reason::RequestEntityTooLarge,
-            message,
-        )
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::RequestEntityTooLarge, message)
     }
 
     /// 414: the path and query are longer than anything that could make sense.
@@ -253,11 +219,7 @@ impl Status {
             "the body of the request was in an unknown format - accepted media types include: \
              {read}"
         );
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Reason::UnsupportedMediaType,
-            message,
-        )
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Reason::UnsupportedMediaType, message)
     }
 
     /// 422: options that can be read and contradict each other, or an object that cannot be.
@@ -273,55 +235,33 @@ impl Status {
 
     /// 429: too much at once. Clients must not be told when to come back.
     pub fn too_many_requests(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            Reason::TooManyRequests,
-            message,
-        )
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::TooManyRequests, message)
     }
 
     /// 431: the headers are longer than anything that could make sense.
     pub fn headers_too_large(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Reason::Unknown,
-            message,
-        )
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Reason::Unknown, message)
     }
 
     /// 500: our fault, or that of the cluster's authorizer.
     pub fn internal(cause: impl fmt::Display) -> Self {
         let cause = cause.to_string();
         let message = format!("Internal error occurred: {cause}");
-        let mut status = Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Reason::InternalError,
-            message,
-        );
-        let cause = Cause {
-            message: bounded(cause),
-            ..Cause::default()
-        };
+        let mut status =
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::InternalError, message);
+        let cause = Cause { message: bounded(cause), ..Cause::default() };
         status.details.get_or_insert_default().causes.push(cause);
         status
     }
 
     /// 503: the backend cannot be reached or refuses; say which one, what it said, since when.
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            Reason::ServiceUnavailable,
-            message,
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Reason::ServiceUnavailable, message)
     }
 
     /// 504: the backend needs longer than a client may be kept waiting.
     pub fn timeout(message: &str) -> Self {
-        Self::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            Reason::Timeout,
-            format!("Timeout: {message}"),
-        )
+        Self::new(StatusCode::GATEWAY_TIMEOUT, Reason::Timeout, format!("Timeout: {message}"))
     }
 
     /// Says why: `…for pods` becomes `…for pods: no rule serves it`.
@@ -351,12 +291,7 @@ impl Status {
     }
 
     fn new(code: StatusCode, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: bounded(message.into()),
-            details: None,
-        }
+        Self { code, reason, message: bounded(message.into()), details: None }
     }
 
     fn not_found(message: String) -> Self {
@@ -412,18 +347,12 @@ impl<'a> From<&'a Status> for StatusObject<'a> {
 }
 
 fn with_reason(message: String, reason: &str) -> String {
-    if reason.is_empty() {
-        message
-    } else {
-        format!("{message}: {reason}")
-    }
+    if reason.is_empty() { message } else { format!("{message}: {reason}") }
 }
 
 /// Kubernetes keeps these texts from looking like HTML (responsewriters/errors.go).
 fn without_markup(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn bounded(mut message: String) -> String {

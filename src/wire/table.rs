@@ -69,17 +69,11 @@ pub fn external(
 }
 
 const COLUMNS: [Column; 5] = [
-    Column {
-        format: "name",
-        ..Column::new("Name", "Name of the metric.")
-    },
+    Column { format: "name", ..Column::new("Name", "Name of the metric.") },
     Column::new("Value", "Value of the series, as a quantity."),
     Column::new("Labels", "Labels that tell the series apart."),
     Column::new("Timestamp", "When the value was measured."),
-    Column {
-        priority: 1,
-        ..Column::new("Window", "Over how long the value was measured.")
-    },
+    Column { priority: 1, ..Column::new("Window", "Over how long the value was measured.") },
 ];
 
 /// The fields in Go's order; all of a column's are always present.
@@ -128,13 +122,7 @@ struct Metadata<'a> {
 
 impl Column {
     const fn new(name: &'static str, description: &'static str) -> Self {
-        Self {
-            name,
-            kind: "string",
-            format: "",
-            description,
-            priority: 0,
-        }
+        Self { name, kind: "string", format: "", description, priority: 0 }
     }
 }
 
@@ -144,9 +132,7 @@ fn cells(value: &ExternalMetricValue<'_>) -> [String; 5] {
         value.value.to_string(),
         labels(value.labels),
         value.timestamp.to_string(),
-        value
-            .window
-            .map_or_else(|| NONE.to_owned(), |seconds| format!("{seconds}s")),
+        value.window.map_or_else(|| NONE.to_owned(), |seconds| format!("{seconds}s")),
     ]
 }
 
@@ -158,11 +144,7 @@ fn labels(labels: &Labels) -> String {
         // A String takes everything.
         _ = write!(text, "{comma}{name}={value}");
     }
-    if text.is_empty() {
-        NONE.to_owned()
-    } else {
-        text
-    }
+    if text.is_empty() { NONE.to_owned() } else { text }
 }
 
 fn object<'a>(
@@ -171,10 +153,7 @@ fn object<'a>(
     namespace: &'a str,
     value: &ExternalMetricValue<'a>,
 ) -> Option<Object<'a>> {
-    let metadata = Metadata {
-        name: value.metric,
-        namespace,
-    };
+    let metadata = Metadata { name: value.metric, namespace };
     match include {
         IncludeObject::None => None,
         IncludeObject::Metadata => Some(Object {
@@ -221,11 +200,7 @@ mod tests {
         let object = r#""object":{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"queue_depth","namespace":"default"}}"#;
 
         assert_eq!(
-            render(
-                TableVersion::V1,
-                IncludeObject::Metadata,
-                &[&labels, &Labels::default()]
-            ),
+            render(TableVersion::V1, IncludeObject::Metadata, &[&labels, &Labels::default()]),
             format!(
                 r#"{HEAD}[{{"cells":["queue_depth","42","a=1,b=2","2026-01-02T03:04:05Z","60s"],{object}}},{{"cells":["queue_depth","42","<none>","2026-01-02T03:04:05Z","<none>"],{object}}}]}}"#
             ) + "\n"
@@ -267,11 +242,9 @@ mod tests {
         assert_eq!(message(Some("Object")), Ok(IncludeObject::Object));
         assert_eq!(
             message(Some("x")),
-            Err(
-                "Unable to convert to Table as requested: includeObject: Invalid value: \"x\": \
+            Err("Unable to convert to Table as requested: includeObject: Invalid value: \"x\": \
                  must be None, Metadata, Object or empty"
-                    .to_owned()
-            )
+                .to_owned())
         );
     }
 }

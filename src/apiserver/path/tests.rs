@@ -63,8 +63,11 @@ fn paths_that_are_not_metrics_have_their_routes() {
     for (path, document) in documents {
         assert_eq!(parse_text(path), Ok(Route::Document(document)), "{path}");
     }
-    let probes =
-        [("/healthz", Probe::Healthz), ("/livez", Probe::Livez), ("/readyz?verbose", Probe::Readyz)];
+    let probes = [
+        ("/healthz", Probe::Healthz),
+        ("/livez", Probe::Livez),
+        ("/readyz?verbose", Probe::Readyz),
+    ];
     for (path, probe) in probes {
         assert_eq!(parse_text(path), Ok(Route::Health(probe)), "{path}");
     }

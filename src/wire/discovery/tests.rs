@@ -5,30 +5,17 @@ use serde_json::Value;
 use super::*;
 use crate::wire::CustomVersion;
 
-const BOTH: Groups = Groups {
-    custom: true,
-    external: true,
-};
+const BOTH: Groups = Groups { custom: true, external: true };
 const V1BETA2: GroupVersion = GroupVersion::Custom(CustomVersion::V1Beta2);
 const V1BETA1: GroupVersion = GroupVersion::Custom(CustomVersion::V1Beta1);
 
 fn custom(resource: &str, namespaced: bool, metric: &str) -> CustomResource {
-    CustomResource {
-        resource: resource.to_owned(),
-        namespaced,
-        metric: metric.to_owned(),
-    }
+    CustomResource { resource: resource.to_owned(), namespaced, metric: metric.to_owned() }
 }
 
 fn documents(custom: &[CustomResource], external: &[&str]) -> Documents {
     let external = external.iter().map(|name| (*name).to_owned()).collect();
-    Documents::new(
-        BOTH,
-        &Resources {
-            custom: custom.to_vec(),
-            external,
-        },
-    )
+    Documents::new(BOTH, &Resources { custom: custom.to_vec(), external })
 }
 
 fn text(bytes: &Bytes) -> String {
@@ -43,10 +30,7 @@ fn names(documents: &Documents, version: GroupVersion) -> Vec<String> {
     let list: Value =
         serde_json::from_slice(&documents.resource_list(version, Form::Json).unwrap()).unwrap();
     let resources = list["resources"].as_array().unwrap();
-    resources
-        .iter()
-        .map(|resource| resource["name"].as_str().unwrap().to_owned())
-        .collect()
+    resources.iter().map(|resource| resource["name"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -111,11 +95,7 @@ fn resources_are_listed_once_and_in_order() {
         );
     }
     assert_eq!(
-        text(
-            &documents
-                .resource_list(GroupVersion::External, Form::Json)
-                .unwrap()
-        ),
+        text(&documents.resource_list(GroupVersion::External, Form::Json).unwrap()),
         list("external.metrics.k8s.io/v1beta1", external.join(","))
     );
     assert_eq!(documents.left_out(), LeftOut::default());
@@ -124,10 +104,7 @@ fn resources_are_listed_once_and_in_order() {
 #[test]
 fn the_aggregated_document_has_metrics_below_their_resource() {
     let documents = documents(
-        &[
-            custom("pods", true, "http_requests"),
-            custom("nodes", false, "load"),
-        ],
+        &[custom("pods", true, "http_requests"), custom("nodes", false, "load")],
         &["queue_depth"],
     );
     let version = |version| {
@@ -169,21 +146,14 @@ fn versions_without_metrics_are_current() {
 
 #[test]
 fn a_group_that_is_not_served_is_nowhere() {
-    let served = Groups {
-        custom: false,
-        external: true,
-    };
+    let served = Groups { custom: false, external: true };
     let documents = Documents::new(served, &Resources::default());
 
     assert!(documents.group(Group::Custom, Form::Json).is_none());
     assert!(documents.resource_list(V1BETA1, Form::Json).is_none());
     assert!(!text(&documents.group_list(Form::Json)).contains("custom"));
     assert!(!aggregated(&documents).contains("custom"));
-    assert!(
-        documents
-            .resource_list(GroupVersion::External, Form::Json)
-            .is_some()
-    );
+    assert!(documents.resource_list(GroupVersion::External, Form::Json).is_some());
 }
 
 #[test]
@@ -201,103 +171,55 @@ fn the_aggregated_answer_is_recognisable_and_conditional() {
         [AGGREGATED, "Accept", "public"]
     );
     let unchanged = ask(etag);
-    assert_eq!(
-        (unchanged.status(), unchanged.body().len()),
-        (StatusCode::NOT_MODIFIED, 0)
-    );
-    assert_eq!(
-        ask(HeaderValue::from_static("\"other\"")).status(),
-        StatusCode::OK
-    );
+    assert_eq!((unchanged.status(), unchanged.body().len()), (StatusCode::NOT_MODIFIED, 0));
+    assert_eq!(ask(HeaderValue::from_static("\"other\"")).status(), StatusCode::OK);
 }
 
 #[test]
 fn replicas_agree_whatever_the_order() {
-    let metrics = [
-        custom("pods", true, "a"),
-        custom("pods", true, "b"),
-        custom("nodes", false, "a"),
-    ];
+    let metrics =
+        [custom("pods", true, "a"), custom("pods", true, "b"), custom("nodes", false, "a")];
     let mut reversed = metrics.clone();
     reversed.reverse();
     let tag = |documents: Documents| {
-        documents
-            .aggregated(Form::Json, &HeaderMap::new())
-            .headers()[ETAG]
-            .clone()
+        documents.aggregated(Form::Json, &HeaderMap::new()).headers()[ETAG].clone()
     };
 
-    assert_eq!(
-        tag(documents(&metrics, &["x", "y"])),
-        tag(documents(&reversed, &["y", "x"]))
-    );
-    assert_ne!(
-        tag(documents(&metrics, &["x"])),
-        tag(documents(&metrics, &["y"]))
-    );
+    assert_eq!(tag(documents(&metrics, &["x", "y"])), tag(documents(&reversed, &["y", "x"])));
+    assert_ne!(tag(documents(&metrics, &["x"])), tag(documents(&metrics, &["y"])));
 }
 
 #[test]
 fn a_resource_has_one_scope() {
-    let mixed = documents(
-        &[custom("pods", false, "a"), custom("pods", true, "b")],
-        &[],
-    );
+    let mixed = documents(&[custom("pods", false, "a"), custom("pods", true, "b")], &[]);
     let agreed = documents(&[custom("pods", true, "a"), custom("pods", true, "b")], &[]);
 
     assert_eq!(aggregated(&mixed), aggregated(&agreed));
-    assert_eq!(
-        mixed.resource_list(V1BETA1, Form::Json),
-        agreed.resource_list(V1BETA1, Form::Json)
-    );
+    assert_eq!(mixed.resource_list(V1BETA1, Form::Json), agreed.resource_list(V1BETA1, Form::Json));
 }
 
 #[test]
 fn names_that_cannot_stand_in_a_list_are_left_out() {
     let documents = documents(
-        &[
-            custom("pods", true, "a/b"),
-            custom("", true, "a"),
-            custom("pods", true, ""),
-        ],
+        &[custom("pods", true, "a/b"), custom("", true, "a"), custom("pods", true, "")],
         &["a/b", "A/B", ""],
     );
 
     assert_eq!(names(&documents, V1BETA2), [""; 0]);
     assert_eq!(names(&documents, GroupVersion::External), [""; 0]);
-    assert_eq!(
-        documents.left_out(),
-        LeftOut {
-            custom: 3,
-            external: 2
-        }
-    );
+    assert_eq!(documents.left_out(), LeftOut { custom: 3, external: 2 });
 }
 
 #[test]
 fn a_list_has_a_bound() {
-    let metrics: Vec<_> = (0..10_000)
-        .rev()
-        .map(|number| custom("pods", true, &format!("m{number:05}")))
-        .collect();
-    let external: Vec<_> = metrics
-        .iter()
-        .map(|metric| metric.metric.as_str())
-        .collect();
+    let metrics: Vec<_> =
+        (0..10_000).rev().map(|number| custom("pods", true, &format!("m{number:05}"))).collect();
+    let external: Vec<_> = metrics.iter().map(|metric| metric.metric.as_str()).collect();
     let documents = documents(&metrics, &external);
 
     let shown = names(&documents, V1BETA2);
-    assert_eq!(
-        (shown.len(), shown[0].as_str()),
-        (MAX_ENTRIES, "pods/m00000")
-    );
+    assert_eq!((shown.len(), shown[0].as_str()), (MAX_ENTRIES, "pods/m00000"));
     assert_eq!(shown.last().unwrap(), "pods/m00999");
     assert_eq!(names(&documents, GroupVersion::External).len(), MAX_ENTRIES);
-    assert_eq!(
-        documents.left_out(),
-        LeftOut {
-            custom: 9000,
-            external: 9000
-        }
-    );
+    assert_eq!(documents.left_out(), LeftOut { custom: 9000, external: 9000 });
 }

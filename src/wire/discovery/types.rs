@@ -113,13 +113,10 @@ pub(super) struct GroupVersionKind {
 impl ApiGroup {
     pub(super) fn new(group: Group, api_version: Option<&'static str>) -> Self {
         let versions = || {
-            group
-                .versions()
-                .iter()
-                .map(|version| GroupVersionForDiscovery {
-                    group_version: version.api_version(),
-                    version: version.version(),
-                })
+            group.versions().iter().map(|version| GroupVersionForDiscovery {
+                group_version: version.api_version(),
+                version: version.version(),
+            })
         };
         Self {
             kind: api_version.map(|_| "APIGroup"),
@@ -133,22 +130,12 @@ impl ApiGroup {
 
 impl ApiResource {
     pub(super) const fn new(name: String, namespaced: bool, kind: &'static str) -> Self {
-        Self {
-            name,
-            singular_name: "",
-            namespaced,
-            kind,
-            verbs: &["get"],
-        }
+        Self { name, singular_name: "", namespaced, kind, verbs: &["get"] }
     }
 }
 
 impl GroupVersionKind {
-    pub(super) const NONE: Self = Self {
-        group: "",
-        version: "",
-        kind: "",
-    };
+    pub(super) const NONE: Self = Self { group: "", version: "", kind: "" };
 
     pub(super) const fn list_of(version: GroupVersion) -> Self {
         Self {

@@ -27,21 +27,9 @@ fn pod<'a>(
     window: Option<u32>,
     value: i64,
 ) -> MetricValue<'a> {
-    let object = ObjectReference {
-        kind: "Pod",
-        namespace: "default",
-        name,
-        api_version: "/v1",
-    };
+    let object = ObjectReference { kind: "Pod", namespace: "default", name, api_version: "/v1" };
     let value = Milli(value);
-    MetricValue {
-        object,
-        metric: "http_requests",
-        selector,
-        timestamp: TIME,
-        window,
-        value,
-    }
+    MetricValue { object, metric: "http_requests", selector, timestamp: TIME, window, value }
 }
 
 fn text(bytes: &Bytes) -> &str {
@@ -51,10 +39,7 @@ fn text(bytes: &Bytes) -> &str {
 #[test]
 fn the_second_custom_version_is_as_kubernetes_writes_it() {
     let selector = selector();
-    let values = [
-        pod("web-0", Some(&selector), Some(60), 1500),
-        pod("web-1", None, None, 7000),
-    ];
+    let values = [pod("web-0", Some(&selector), Some(60), 1500), pod("web-1", None, None, 7000)];
 
     assert_eq!(
         text(&custom(Form::Json, CustomVersion::V1Beta2, &values)),
@@ -72,10 +57,7 @@ fn the_first_custom_version_is_as_kubernetes_writes_it() {
             r#"{{"describedObject":{{"kind":"Pod","namespace":"default","name":"{name}","apiVersion":"/v1"}},"metricName":"http_requests","timestamp":"2026-01-02T03:04:05Z",{window}"value":"1500m","selector":{selector}}}"#
         )
     };
-    let values = [
-        pod("web-0", Some(&selector), Some(60), 1500),
-        pod("web-1", None, None, 1500),
-    ];
+    let values = [pod("web-0", Some(&selector), Some(60), 1500), pod("web-1", None, None, 1500)];
 
     assert_eq!(
         text(&custom(Form::Json, CustomVersion::V1Beta1, &values)),
@@ -110,12 +92,7 @@ fn external_values_are_as_kubernetes_writes_them_but_for_no_labels() {
 #[test]
 fn objects_of_the_cluster_have_no_namespace() {
     let mut value = pod("n1", None, None, 1);
-    value.object = ObjectReference {
-        kind: "Node",
-        namespace: "",
-        name: "n1",
-        api_version: "v1",
-    };
+    value.object = ObjectReference { kind: "Node", namespace: "", name: "n1", api_version: "v1" };
 
     assert_eq!(
         text(&custom(Form::Json, CustomVersion::V1Beta2, &[value])),

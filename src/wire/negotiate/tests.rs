@@ -49,11 +49,7 @@ fn every_endpoint_serves_json_to_those_who_take_it() {
     ];
     for accept in taken {
         for endpoint in [MetricList, ExternalMetricList, Groups, Other] {
-            assert_eq!(
-                shape(endpoint, accept),
-                Ok(Shape::Object),
-                "{endpoint:?} {accept}"
-            );
+            assert_eq!(shape(endpoint, accept), Ok(Shape::Object), "{endpoint:?} {accept}");
         }
     }
     let refused = [
@@ -79,11 +75,7 @@ fn every_endpoint_serves_json_to_those_who_take_it() {
     ];
     for accept in refused {
         for endpoint in [MetricList, ExternalMetricList, Groups, Other] {
-            assert_eq!(
-                shape(endpoint, accept),
-                Err(REFUSED.to_owned()),
-                "{endpoint:?} {accept}"
-            );
+            assert_eq!(shape(endpoint, accept), Err(REFUSED.to_owned()), "{endpoint:?} {accept}");
         }
     }
 }
@@ -92,34 +84,19 @@ fn every_endpoint_serves_json_to_those_who_take_it() {
 fn only_external_metrics_come_as_a_table() {
     use Endpoint::{ExternalMetricList, Groups, MetricList, Other};
 
-    assert_eq!(
-        shape(ExternalMetricList, KUBECTL),
-        Ok(Shape::Table(TableVersion::V1))
-    );
+    assert_eq!(shape(ExternalMetricList, KUBECTL), Ok(Shape::Table(TableVersion::V1)));
     for endpoint in [MetricList, Groups, Other] {
         assert_eq!(shape(endpoint, KUBECTL), Ok(Shape::Object), "{endpoint:?}");
     }
     let chosen = [
-        (
-            "application/json;as=Table;v=v1beta1;g=meta.k8s.io",
-            Shape::Table(TableVersion::V1Beta1),
-        ),
-        (
-            "application/json,application/json;as=Table;v=v1;g=meta.k8s.io",
-            Shape::Object,
-        ),
+        ("application/json;as=Table;v=v1beta1;g=meta.k8s.io", Shape::Table(TableVersion::V1Beta1)),
+        ("application/json,application/json;as=Table;v=v1;g=meta.k8s.io", Shape::Object),
         (
             "application/json;q=0.5,application/json;as=Table;v=v1;g=meta.k8s.io",
             Shape::Table(TableVersion::V1),
         ),
-        (
-            "application/json;as=Table;v=v2;g=meta.k8s.io,*/*",
-            Shape::Object,
-        ),
-        (
-            "*/*;as=Table;v=v1;g=meta.k8s.io,application/json",
-            Shape::Object,
-        ),
+        ("application/json;as=Table;v=v2;g=meta.k8s.io,*/*", Shape::Object),
+        ("*/*;as=Table;v=v1;g=meta.k8s.io,application/json", Shape::Object),
     ];
     for (accept, expected) in chosen {
         assert_eq!(shape(ExternalMetricList, accept), Ok(expected), "{accept}");
@@ -131,23 +108,11 @@ fn the_aggregated_document_goes_to_those_who_ask_for_its_second_version() {
     let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     let chosen = [
         (AGGREGATOR.to_owned(), Ok(Shape::AggregatedDiscovery)),
-        (
-            format!("{aggregated};profile=nopeer"),
-            Ok(Shape::AggregatedDiscovery),
-        ),
-        (
-            format!("application/json,{aggregated};q=0.1"),
-            Ok(Shape::AggregatedDiscovery),
-        ),
-        (
-            format!("{aggregated};q=0,application/json"),
-            Ok(Shape::Object),
-        ),
+        (format!("{aggregated};profile=nopeer"), Ok(Shape::AggregatedDiscovery)),
+        (format!("application/json,{aggregated};q=0.1"), Ok(Shape::AggregatedDiscovery)),
+        (format!("{aggregated};q=0,application/json"), Ok(Shape::Object)),
         (aggregated.replace("v2", "v2beta1"), Err(REFUSED.to_owned())),
-        (
-            aggregated.replace("v2", "v2beta1") + ",application/json",
-            Ok(Shape::Object),
-        ),
+        (aggregated.replace("v2", "v2beta1") + ",application/json", Ok(Shape::Object)),
     ];
     for (accept, expected) in chosen {
         assert_eq!(shape(Endpoint::Groups, &accept), expected, "{accept}");
@@ -188,18 +153,9 @@ fn people_get_indented_json_unless_they_say_otherwise() {
 
 #[test]
 fn errors_are_json_where_nothing_else_can_be_served() {
-    assert_eq!(
-        Form::for_errors(&headers("application/cbor", ""), None),
-        Form::Json
-    );
-    assert_eq!(
-        Form::for_errors(&headers("text/html", "curl/8"), None),
-        Form::PrettyJson
-    );
-    assert_eq!(
-        Form::for_errors(&headers("*/*", ""), Some("true")),
-        Form::PrettyJson
-    );
+    assert_eq!(Form::for_errors(&headers("application/cbor", ""), None), Form::Json);
+    assert_eq!(Form::for_errors(&headers("text/html", "curl/8"), None), Form::PrettyJson);
+    assert_eq!(Form::for_errors(&headers("*/*", ""), Some("true")), Form::PrettyJson);
 }
 
 #[test]

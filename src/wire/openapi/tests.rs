@@ -4,10 +4,7 @@ use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use super::*;
 use crate::wire::Group;
 
-const BOTH: Groups = Groups {
-    custom: true,
-    external: true,
-};
+const BOTH: Groups = Groups { custom: true, external: true };
 const V1BETA2: GroupVersion = GroupVersion::Custom(CustomVersion::V1Beta2);
 
 fn json(response: &Response<Bytes>) -> Value {
@@ -19,21 +16,14 @@ fn plain() -> HeaderMap {
 }
 
 fn header(response: &Response<Bytes>, name: http::header::HeaderName) -> Option<&str> {
-    response
-        .headers()
-        .get(name)
-        .map(|value| value.to_str().unwrap())
+    response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
 fn hash_of(documents: &Documents, version: GroupVersion) -> String {
     let root = json(&documents.root(Form::Json, &plain()));
     let path = &root["paths"][format!("apis/{}", version.api_version())]["serverRelativeURL"];
     let prefix = format!("/openapi/v3/apis/{}?hash=", version.api_version());
-    path.as_str()
-        .unwrap()
-        .strip_prefix(&prefix)
-        .unwrap()
-        .to_owned()
+    path.as_str().unwrap().strip_prefix(&prefix).unwrap().to_owned()
 }
 
 #[test]
@@ -45,13 +35,8 @@ fn the_root_lists_our_versions_alone_with_the_hash_of_their_content() {
         .flat_map(Group::versions)
         .map(|version| {
             let path = format!("apis/{}", version.api_version());
-            let document = documents
-                .version(*version, None, Form::Json, &plain())
-                .unwrap();
-            let hash = header(&document, ETAG)
-                .unwrap()
-                .trim_matches('"')
-                .to_owned();
+            let document = documents.version(*version, None, Form::Json, &plain()).unwrap();
+            let hash = header(&document, ETAG).unwrap().trim_matches('"').to_owned();
             let url = format!("/openapi/v3/{path}?hash={hash}");
             (path, json!({ "serverRelativeURL": url }))
         })
@@ -59,17 +44,10 @@ fn the_root_lists_our_versions_alone_with_the_hash_of_their_content() {
 
     assert_eq!(root, json!({ "paths": expected }));
     assert_eq!(expected.len(), 3);
-    let external = Documents::new(Groups {
-        custom: false,
-        external: true,
-    });
+    let external = Documents::new(Groups { custom: false, external: true });
     let paths = json(&external.root(Form::Json, &plain()));
     assert_eq!(paths["paths"].as_object().unwrap().len(), 1);
-    assert!(
-        external
-            .version(V1BETA2, None, Form::Json, &plain())
-            .is_none()
-    );
+    assert!(external.version(V1BETA2, None, Form::Json, &plain()).is_none());
 }
 
 #[test]
@@ -85,29 +63,18 @@ fn every_answer_is_a_document_or_304_and_never_a_redirect() {
         (Some(hash.as_str()), plain(), StatusCode::OK, kept),
         (Some("OLD"), plain(), StatusCode::OK, current),
         (None, plain(), StatusCode::OK, current),
-        (
-            Some(hash.as_str()),
-            tag.clone(),
-            StatusCode::NOT_MODIFIED,
-            kept,
-        ),
+        (Some(hash.as_str()), tag.clone(), StatusCode::NOT_MODIFIED, kept),
         (Some("OLD"), tag.clone(), StatusCode::NOT_MODIFIED, current),
         (None, tag, StatusCode::NOT_MODIFIED, current),
     ];
     for (asked, request, status, cache_control) in answers {
-        let answer = documents
-            .version(V1BETA2, asked, Form::Json, &request)
-            .unwrap();
+        let answer = documents.version(V1BETA2, asked, Form::Json, &request).unwrap();
 
         assert_eq!(answer.status(), status, "{asked:?}");
         assert_eq!(answer.body().is_empty(), status == StatusCode::NOT_MODIFIED);
         assert_eq!(header(&answer, ETAG), Some(format!("\"{hash}\"").as_str()));
         assert_eq!(header(&answer, VARY), Some("Accept"));
-        assert_eq!(
-            header(&answer, CACHE_CONTROL),
-            Some(cache_control),
-            "{asked:?}"
-        );
+        assert_eq!(header(&answer, CACHE_CONTROL), Some(cache_control), "{asked:?}");
         assert_eq!(header(&answer, EXPIRES).is_some(), cache_control == kept);
     }
 }
@@ -116,15 +83,8 @@ fn every_answer_is_a_document_or_304_and_never_a_redirect() {
 fn a_version_describes_its_lists() {
     let documents = Documents::new(BOTH);
     let properties = |version: GroupVersion, schema: &str| -> Vec<String> {
-        let document = json(
-            &documents
-                .version(version, None, Form::Json, &plain())
-                .unwrap(),
-        );
-        assert_eq!(
-            (&document["openapi"], &document["paths"]),
-            (&json!("3.0.0"), &json!({}))
-        );
+        let document = json(&documents.version(version, None, Form::Json, &plain()).unwrap());
+        assert_eq!((&document["openapi"], &document["paths"]), (&json!("3.0.0"), &json!({})));
         let list = &document["components"]["schemas"][version.list_kind()];
         assert_eq!(
             list["x-kubernetes-group-version-kind"],
@@ -144,24 +104,11 @@ fn a_version_describes_its_lists() {
 
     assert_eq!(
         properties(V1BETA2, "MetricValue"),
-        [
-            "describedObject",
-            "metric",
-            "timestamp",
-            "value",
-            "windowSeconds"
-        ]
+        ["describedObject", "metric", "timestamp", "value", "windowSeconds"]
     );
     assert_eq!(
         properties(GroupVersion::Custom(CustomVersion::V1Beta1), "MetricValue"),
-        [
-            "describedObject",
-            "metricName",
-            "selector",
-            "timestamp",
-            "value",
-            "window"
-        ]
+        ["describedObject", "metricName", "selector", "timestamp", "value", "window"]
     );
     assert_eq!(
         properties(GroupVersion::External, "ExternalMetricValue"),
@@ -184,8 +131,5 @@ fn the_second_version_of_openapi_is_there_and_empty() {
         })
     );
     assert_eq!(header(&answer, CONTENT_TYPE), Some("application/json"));
-    assert_eq!(
-        documents.v2(Form::Json, &tag).status(),
-        StatusCode::NOT_MODIFIED
-    );
+    assert_eq!(documents.v2(Form::Json, &tag).status(), StatusCode::NOT_MODIFIED);
 }

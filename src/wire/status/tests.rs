@@ -79,26 +79,14 @@ fn transport_errors() -> [(Status, &'static str); 9] {
             Status::invalid(&resource("ListOptions.meta.k8s.io"), "", cause),
             r#""message":"ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: not with watch","reason":"Invalid","details":{"group":"meta.k8s.io","kind":"ListOptions","causes":[{"reason":"FieldValueForbidden","message":"Forbidden: not with watch","field":"sendInitialEvents"}]},"code":422"#,
         ),
-        (
-            Status::too_many_requests("m"),
-            r#""message":"m","reason":"TooManyRequests","code":429"#,
-        ),
-        (
-            Status::headers_too_large("m"),
-            r#""message":"m","code":431"#,
-        ),
+        (Status::too_many_requests("m"), r#""message":"m","reason":"TooManyRequests","code":429"#),
+        (Status::headers_too_large("m"), r#""message":"m","code":431"#),
         (
             Status::internal("m"),
             r#""message":"Internal error occurred: m","reason":"InternalError","details":{"causes":[{"message":"m"}]},"code":500"#,
         ),
-        (
-            Status::unavailable("m"),
-            r#""message":"m","reason":"ServiceUnavailable","code":503"#,
-        ),
-        (
-            Status::timeout("m"),
-            r#""message":"Timeout: m","reason":"Timeout","code":504"#,
-        ),
+        (Status::unavailable("m"), r#""message":"m","reason":"ServiceUnavailable","code":503"#),
+        (Status::timeout("m"), r#""message":"Timeout: m","reason":"Timeout","code":504"#),
     ]
 }
 
@@ -118,10 +106,7 @@ fn access_errors() -> [(Status, &'static str); 5] {
         ..Attempt::default()
     };
     [
-        (
-            Status::unauthorized(),
-            r#""message":"Unauthorized","reason":"Unauthorized","code":401"#,
-        ),
+        (Status::unauthorized(), r#""message":"Unauthorized","reason":"Unauthorized","code":401"#),
         (
             Status::forbidden("u", &pods, ""),
             r#""message":"pods.custom.metrics.k8s.io \"*\" is forbidden: User \"u\" cannot get resource \"pods/http_requests\" in API group \"custom.metrics.k8s.io\" in the namespace \"default\"","reason":"Forbidden","details":{"name":"*","group":"custom.metrics.k8s.io","kind":"pods"},"code":403"#,
@@ -143,10 +128,8 @@ fn access_errors() -> [(Status, &'static str); 5] {
 
 #[test]
 fn every_error_has_the_words_of_kubernetes() {
-    for (status, expected) in reader_errors()
-        .into_iter()
-        .chain(transport_errors())
-        .chain(access_errors())
+    for (status, expected) in
+        reader_errors().into_iter().chain(transport_errors()).chain(access_errors())
     {
         assert_eq!(json(&status), failure(expected));
     }
@@ -162,18 +145,13 @@ fn a_cause_follows_the_message() {
     assert_eq!(status.to_string(), text);
     assert_eq!(
         json(&status),
-        failure(&format!(
-            r#""message":"{text}","reason":"NotFound","code":404"#
-        ))
+        failure(&format!(r#""message":"{text}","reason":"NotFound","code":404"#))
     );
 }
 
 #[test]
 fn the_answer_says_everywhere_what_the_body_says() {
-    for (status, _) in reader_errors()
-        .into_iter()
-        .chain(transport_errors())
-        .chain(access_errors())
+    for (status, _) in reader_errors().into_iter().chain(transport_errors()).chain(access_errors())
     {
         let response = status.response(Form::PrettyJson);
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
@@ -203,17 +181,8 @@ fn a_long_message_is_cut_between_characters() {
         let message = Status::bad_request("é".repeat(length)).message;
         let caused = Status::bad_request("m").because("é".repeat(length)).message;
 
-        assert!(
-            message.len() <= MAX_MESSAGE && message.ends_with("é…"),
-            "{length}"
-        );
-        assert!(
-            caused.len() <= MAX_MESSAGE && caused.starts_with("m: é"),
-            "{length}"
-        );
+        assert!(message.len() <= MAX_MESSAGE && message.ends_with("é…"), "{length}");
+        assert!(caused.len() <= MAX_MESSAGE && caused.starts_with("m: é"), "{length}");
     }
-    assert_eq!(
-        Status::bad_request("m".repeat(MAX_MESSAGE)).message.len(),
-        MAX_MESSAGE
-    );
+    assert_eq!(Status::bad_request("m".repeat(MAX_MESSAGE)).message.len(), MAX_MESSAGE);
 }
