@@ -18,20 +18,14 @@ const FILTER_VARIABLES: [&str; 2] = ["PLIMSOLL_LOG", "RUST_LOG"];
 /// that logs; a second call is an error.
 pub fn start(format: LogFormat, verbosity: u8) -> Result<(), TelemetryError> {
     let directives = FILTER_VARIABLES.into_iter().find_map(|variable| {
-        let value = std::env::var(variable)
-            .ok()
-            .filter(|value| !value.is_empty())?;
+        let value = std::env::var(variable).ok().filter(|value| !value.is_empty())?;
         Some((variable, value))
     });
     let filter = filter(verbosity, directives)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .try_init(),
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
     };
     started.map_err(TelemetryError::Started)?;
     std::panic::set_hook(Box::new(log_panic));
@@ -124,12 +118,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
-    tracing::error!(
-        message,
-        location,
-        thread,
-        "a task panicked, which is a bug; please report it"
-    );
+    tracing::error!(message, location, thread, "a task panicked, which is a bug; please report it");
 }
 
 #[cfg(test)]

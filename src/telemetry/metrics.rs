@@ -153,45 +153,31 @@ impl Metrics {
 
     /// A changed serving certificate is in use.
     pub fn certificate_reloaded(&self, expires: Timestamp) {
-        self.certificate_reloads
-            .get_or_create(&OutcomeLabel::SUCCESS)
-            .inc();
+        self.certificate_reloads.get_or_create(&OutcomeLabel::SUCCESS).inc();
         self.certificate_expiry.set(expires.as_second());
         tracing::info!(%expires, "changed serving certificate taken up");
     }
 
     /// A changed serving certificate cannot be used; the last good one stays.
     pub fn certificate_rejected(&self, error: &(dyn Error + 'static)) {
-        self.certificate_reloads
-            .get_or_create(&OutcomeLabel::FAILURE)
-            .inc();
+        self.certificate_reloads.get_or_create(&OutcomeLabel::FAILURE).inc();
         let error = chain(error);
-        tracing::error!(
-            error,
-            "the serving certificate cannot be used, the last good one stays"
-        );
+        tracing::error!(error, "the serving certificate cannot be used, the last good one stays");
     }
 
     /// A changed configuration is in force.
     pub fn config_reloaded(&self) {
-        self.config_reloads
-            .get_or_create(&OutcomeLabel::SUCCESS)
-            .inc();
+        self.config_reloads.get_or_create(&OutcomeLabel::SUCCESS).inc();
         self.config_last_reload_successful.set(1);
         tracing::info!("changed configuration in force");
     }
 
     /// A changed configuration cannot be used; the last good one stays.
     pub fn config_rejected(&self, error: &(dyn Error + 'static)) {
-        self.config_reloads
-            .get_or_create(&OutcomeLabel::FAILURE)
-            .inc();
+        self.config_reloads.get_or_create(&OutcomeLabel::FAILURE).inc();
         self.config_last_reload_successful.set(0);
         let error = chain(error);
-        tracing::error!(
-            error,
-            "the configuration cannot be used, the last good one stays"
-        );
+        tracing::error!(error, "the configuration cannot be used, the last good one stays");
     }
 
     /// The counters of one backend, found once and then used without a lookup.
@@ -201,47 +187,27 @@ impl Metrics {
 
     /// Discovery of a rule's series found this many metrics (none is [`DiscoveryOutcome::Empty`]).
     pub fn discovery_succeeded(&self, rule: &str, metrics: usize, now: Timestamp) {
-        let outcome = if metrics == 0 {
-            DiscoveryOutcome::Empty
-        } else {
-            DiscoveryOutcome::Success
-        };
+        let outcome =
+            if metrics == 0 { DiscoveryOutcome::Empty } else { DiscoveryOutcome::Success };
         self.discovery.count(rule, outcome);
-        let rule = RuleLabel {
-            rule: rule.to_owned(),
-        };
+        let rule = RuleLabel { rule: rule.to_owned() };
         let metrics = i64::try_from(metrics).unwrap_or(i64::MAX);
         self.discovery.metrics.get_or_create(&rule).set(metrics);
-        self.discovery
-            .last_success
-            .get_or_create(&rule)
-            .set(now.as_second());
+        self.discovery.last_success.get_or_create(&rule).set(now.as_second());
     }
 
     /// Discovery of a rule's series failed; its last result stays for now.
     pub fn discovery_failed(&self, rule: &str, error: &(dyn Error + 'static)) {
         self.discovery.count(rule, DiscoveryOutcome::Failure);
         let error = chain(error);
-        tracing::warn!(
-            rule,
-            error,
-            "discovery failed, the rule's last metrics stay for now"
-        );
+        tracing::warn!(rule, error, "discovery failed, the rule's last metrics stay for now");
     }
 
     /// A rule's last result became too old and its metrics are gone.
     pub fn discovery_expired(&self, rule: &str) {
         self.discovery.count(rule, DiscoveryOutcome::Expired);
-        self.discovery
-            .metrics
-            .get_or_create(&RuleLabel {
-                rule: rule.to_owned(),
-            })
-            .set(0);
-        tracing::error!(
-            rule,
-            "discovery failed for too long, the rule's metrics are gone"
-        );
+        self.discovery.metrics.get_or_create(&RuleLabel { rule: rule.to_owned() }).set(0);
+        tracing::error!(rule, "discovery failed for too long, the rule's metrics are gone");
     }
 
     /// A rule is no longer configured: its series end, so that reloads do not pile them up.
@@ -374,24 +340,15 @@ impl Backends {
             queries: Operation::ALL.map(|operation| {
                 QueryOutcome::ALL.map(|outcome| {
                     let (operation, outcome) = (operation.as_str(), outcome.as_str());
-                    let labels = QueryLabels {
-                        backend: backend(),
-                        operation,
-                        outcome,
-                    };
+                    let labels = QueryLabels { backend: backend(), operation, outcome };
                     self.queries.get_or_create_owned(&labels)
                 })
             }),
             durations: Operation::ALL.map(|operation| {
-                let labels = OperationLabels {
-                    backend: backend(),
-                    operation: operation.as_str(),
-                };
+                let labels = OperationLabels { backend: backend(), operation: operation.as_str() };
                 self.durations.get_or_create_owned(&labels)
             }),
-            warnings: self
-                .warnings
-                .get_or_create_owned(&BackendLabel { backend: backend() }),
+            warnings: self.warnings.get_or_create_owned(&BackendLabel { backend: backend() }),
         }
     }
 }
@@ -426,24 +383,16 @@ impl Discovery {
     }
 
     fn count(&self, rule: &str, outcome: DiscoveryOutcome) {
-        let labels = DiscoveryLabels {
-            rule: rule.to_owned(),
-            outcome: outcome.as_str(),
-        };
+        let labels = DiscoveryLabels { rule: rule.to_owned(), outcome: outcome.as_str() };
         self.outcomes.get_or_create(&labels).inc();
     }
 
     fn forget(&self, rule: &str) {
         for outcome in DiscoveryOutcome::ALL {
             let rule = rule.to_owned();
-            self.outcomes.remove(&DiscoveryLabels {
-                rule,
-                outcome: outcome.as_str(),
-            });
+            self.outcomes.remove(&DiscoveryLabels { rule, outcome: outcome.as_str() });
         }
-        let rule = RuleLabel {
-            rule: rule.to_owned(),
-        };
+        let rule = RuleLabel { rule: rule.to_owned() };
         self.metrics.remove(&rule);
         self.last_success.remove(&rule);
     }

@@ -41,11 +41,7 @@ pub enum ApiGroup {
 
 impl ApiGroup {
     /// Every group.
-    pub const ALL: [Self; 3] = [
-        Self::CustomMetrics,
-        Self::ExternalMetrics,
-        Self::NonResource,
-    ];
+    pub const ALL: [Self; 3] = [Self::CustomMetrics, Self::ExternalMetrics, Self::NonResource];
 
     /// The label's value; empty for [`Self::NonResource`], as in the API server's own metrics.
     pub const fn as_str(self) -> &'static str {
@@ -96,13 +92,8 @@ pub enum QueryOutcome {
 
 impl QueryOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 5] = [
-        Self::Deadline,
-        Self::Malformed,
-        Self::Refused,
-        Self::Success,
-        Self::Unreachable,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Deadline, Self::Malformed, Self::Refused, Self::Success, Self::Unreachable];
 
     /// The label's value.
     pub const fn as_str(self) -> &'static str {

@@ -25,34 +25,18 @@ impl Collector for Process {
         };
         let stat = fs::read_to_string("/proc/self/stat").ok();
         if let Some(Times { cpu, start }) = stat.as_deref().and_then(times) {
-            put(
-                "process_cpu_seconds",
-                "User and system CPU time spent.",
-                Value::Counter(cpu),
-            )?;
+            put("process_cpu_seconds", "User and system CPU time spent.", Value::Counter(cpu))?;
             if let Some(boot) = boot_time() {
                 let help = "Start time of the process since the Unix epoch.";
-                put(
-                    "process_start_time_seconds",
-                    help,
-                    Value::Gauge(boot + start),
-                )?;
+                put("process_start_time_seconds", help, Value::Gauge(boot + start))?;
             }
         }
         if let Some(bytes) = resident_memory() {
-            put(
-                "process_resident_memory_bytes",
-                "Resident memory size.",
-                Value::Gauge(bytes),
-            )?;
+            put("process_resident_memory_bytes", "Resident memory size.", Value::Gauge(bytes))?;
         }
         if let Ok(entries) = fs::read_dir("/proc/self/fd") {
             let open = u32::try_from(entries.count()).unwrap_or(u32::MAX);
-            put(
-                "process_open_fds",
-                "Open file descriptors.",
-                Value::Gauge(open.into()),
-            )?;
+            put("process_open_fds", "Open file descriptors.", Value::Gauge(open.into()))?;
         }
         Ok(())
     }
@@ -86,26 +70,17 @@ fn times(stat: &str) -> Option<Times> {
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let seconds =
         |field: usize| Some(fields.get(field - 3)?.parse::<f64>().ok()? / TICKS_PER_SECOND);
-    Some(Times {
-        cpu: seconds(14)? + seconds(15)?,
-        start: seconds(22)?,
-    })
+    Some(Times { cpu: seconds(14)? + seconds(15)?, start: seconds(22)? })
 }
 
 fn boot_time() -> Option<f64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
-    stat.lines()
-        .find_map(|line| line.strip_prefix("btime "))?
-        .trim()
-        .parse()
-        .ok()
+    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
 fn resident_memory() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024.0)
 }
@@ -117,13 +92,7 @@ mod tests {
     #[test]
     fn fields_are_counted_after_the_last_parenthesis() {
         let stat = "7 (a) (b c) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 5 0 1234 99 1";
-        assert_eq!(
-            times(stat),
-            Some(Times {
-                cpu: 3.0,
-                start: 12.34
-            })
-        );
+        assert_eq!(times(stat), Some(Times { cpu: 3.0, start: 12.34 }));
     }
 
     #[test]

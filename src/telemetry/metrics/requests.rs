@@ -29,15 +29,9 @@ impl Requests {
     }
 
     fn each(&self) -> impl Iterator<Item = (Verb, ApiGroup, &Series)> {
-        Verb::ALL
-            .into_iter()
-            .zip(&self.series)
-            .flat_map(|(verb, groups)| {
-                ApiGroup::ALL
-                    .into_iter()
-                    .zip(groups)
-                    .map(move |(group, series)| (verb, group, series))
-            })
+        Verb::ALL.into_iter().zip(&self.series).flat_map(|(verb, groups)| {
+            ApiGroup::ALL.into_iter().zip(groups).map(move |(group, series)| (verb, group, series))
+        })
     }
 }
 
@@ -57,11 +51,8 @@ impl EncodeMetric for RequestCounts {
             for (code, count) in CODES.iter().zip(&series.codes) {
                 let count = count.load(Ordering::Relaxed);
                 if count > 0 {
-                    let labels = [
-                        ("verb", verb.as_str()),
-                        ("group", group.as_str()),
-                        ("code", *code),
-                    ];
+                    let labels =
+                        [("verb", verb.as_str()), ("group", group.as_str()), ("code", *code)];
                     encoder
                         .encode_family(&labels)?
                         .encode_counter::<NoLabelSet, u64, f64>(&count, None)?;
@@ -117,10 +108,7 @@ impl Latency {
     /// Sum in seconds, count, and the count of each bucket with its upper bound. The count is the
     /// sum of the buckets, so that the two agree while others write.
     fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
-        let bounds = BOUNDS
-            .iter()
-            .map(Duration::as_secs_f64)
-            .chain([f64::INFINITY]);
+        let bounds = BOUNDS.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds
             .zip(&self.buckets)
             .map(|(bound, bucket)| (bound, bucket.load(Ordering::Relaxed)))
@@ -139,10 +127,7 @@ const CODES: [&str; 20] = [
 
 fn code_index(status: StatusCode) -> usize {
     let known = CODES.len() - 1;
-    CODES[..known]
-        .iter()
-        .position(|code| *code == status.as_str())
-        .unwrap_or(known)
+    CODES[..known].iter().position(|code| *code == status.as_str()).unwrap_or(known)
 }
 
 /// From an answer out of the snapshot (well under a millisecond) to the API server's own limit.
