@@ -38,7 +38,9 @@ impl Objects {
 
     /// Removes an object; nothing happens where there is none of that name.
     pub fn remove(&mut self, namespace: &str, name: &str) {
-        let Some(objects) = self.namespaces.get_mut(namespace) else { return };
+        let Some(objects) = self.namespaces.get_mut(namespace) else {
+            return;
+        };
         if let Ok(index) = objects.binary_search_by(|other| other.name.as_ref().cmp(name)) {
             Arc::make_mut(objects).remove(index);
         }
@@ -59,7 +61,10 @@ impl Objects {
             .flat_map(|objects| objects.iter())
             .filter(move |object| {
                 selector.matches(|key| {
-                    let index = object.labels.binary_search_by(|(k, _)| k.as_ref().cmp(key)).ok()?;
+                    let index = object
+                        .labels
+                        .binary_search_by(|(k, _)| k.as_ref().cmp(key))
+                        .ok()?;
                     Some(object.labels[index].1.as_ref())
                 })
             })
@@ -69,7 +74,9 @@ impl Objects {
     /// Whether there is an object of that name.
     pub fn contains(&self, namespace: &str, name: &str) -> bool {
         self.namespaces.get(namespace).is_some_and(|objects| {
-            objects.binary_search_by(|other| other.name.as_ref().cmp(name)).is_ok()
+            objects
+                .binary_search_by(|other| other.name.as_ref().cmp(name))
+                .is_ok()
         })
     }
 

@@ -17,7 +17,10 @@ impl GroupResource {
     /// Splits `deployments.apps` at its first dot, as Kubernetes' `ParseGroupResource` does.
     pub fn parse(text: &str) -> Self {
         let (resource, group) = text.split_once('.').unwrap_or((text, ""));
-        Self { group: group.to_owned(), resource: resource.to_owned() }
+        Self {
+            group: group.to_owned(),
+            resource: resource.to_owned(),
+        }
     }
 }
 
@@ -71,7 +74,10 @@ impl Kind {
 
     /// The plural with its group: `deployments.apps`.
     pub fn group_resource(&self) -> GroupResource {
-        GroupResource { group: self.group.clone(), resource: self.plural.clone() }
+        GroupResource {
+            group: self.group.clone(),
+            resource: self.plural.clone(),
+        }
     }
 
     /// Whether this is the core kind `Namespace`, whose metrics have a path of their own.
@@ -95,7 +101,10 @@ impl Kinds {
         let mut found = Self::default();
         for kind in kinds {
             let index = found.all.len();
-            for name in [&kind.plural, &kind.singular].into_iter().chain(&kind.short_names) {
+            for name in [&kind.plural, &kind.singular]
+                .into_iter()
+                .chain(&kind.short_names)
+            {
                 let entry = found.by_name.entry(name.clone()).or_default();
                 if !entry.contains(&index) {
                     entry.push(index);
@@ -111,7 +120,11 @@ impl Kinds {
     /// `DefaultRESTMapper.ResourcesFor`).
     pub fn resolve(&self, name: &GroupResource) -> Option<&Arc<Kind>> {
         let candidates = || {
-            self.by_name.get(&name.resource).into_iter().flatten().map(|index| &self.all[*index])
+            self.by_name
+                .get(&name.resource)
+                .into_iter()
+                .flatten()
+                .map(|index| &self.all[*index])
         };
         if name.group.is_empty() {
             return candidates().next();

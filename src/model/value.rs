@@ -9,20 +9,27 @@ pub struct Labels(Vec<(Box<str>, Box<str>)>);
 impl Labels {
     /// The value of a label.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let index = self.0.binary_search_by(|(key, _)| key.as_ref().cmp(name)).ok()?;
+        let index = self
+            .0
+            .binary_search_by(|(key, _)| key.as_ref().cmp(name))
+            .ok()?;
         Some(&self.0[index].1)
     }
 
     /// Name and value of each label, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
 }
 
 impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(labels: I) -> Self {
-        let mut sorted: Vec<_> =
-            labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let mut sorted: Vec<_> = labels
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
         sorted.sort_unstable();
         Self(sorted)
     }
