@@ -66,7 +66,8 @@ pub(super) enum Error {
 /// The objects of a text in its order.
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Error> {
     let documents: Vec<Spanned<Node>> =
-        serde_saphyr::from_multiple_with_options(text, options(text.len())).map_err(syntax)?;
+        serde_saphyr::from_multiple_with_options(text, options(text.len()))
+            .map_err(|error| Error::Syntax(error.to_string()))?;
     let mut entries = Vec::new();
     for (index, document) in documents.into_iter().enumerate() {
         flatten(document, index + 1, None, &mut entries)?;
@@ -89,10 +90,6 @@ fn options(size: usize) -> serde_saphyr::Options {
         },
         with_snippet: false,
     }
-}
-
-fn syntax(error: serde_saphyr::Error) -> Error {
-    Error::Syntax(error.to_string())
 }
 
 /// Takes lists apart. The items of a typed list (`PodList`) have no kind of their own.
@@ -163,7 +160,7 @@ struct Node {
     api_version: Option<String>,
     kind: Option<String>,
     metadata: Option<Metadata>,
-    items: Option<Vec<Spanned<Node>>>,
+    items: Option<Vec<Spanned<Self>>>,
     definition: Option<Definition>,
 }
 
