@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::Client;
 use kube::client::ClientBuilder;
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tower::limit::RateLimitLayer;
 use tower::timeout::TimeoutLayer;
 
 /// How long a connection may take.
@@ -16,6 +17,10 @@ pub(super) const RESPOND: Duration = Duration::from_secs(30);
 /// How long a connection may be silent: longer than a watch lasts (290 s), so that a quiet watch
 /// is ended by the API server and not by us.
 const SILENCE: Duration = Duration::from_mins(5);
+
+/// How many requests are sent in a second at most. kube's watcher backs off after an error, but
+/// not after a watch that ends at once without one; 100,000 objects are listed in 100 requests.
+const REQUESTS: u64 = 100;
 
 /// Whose account is used against which API server.
 #[derive(Clone, Debug, Default)]
@@ -73,5 +78,9 @@ fn with_deadlines(mut config: Config) -> Result<Client, ClientError> {
     config.default_retry = false;
     let builder =
         ClientBuilder::try_from(config).map_err(|error| ClientError::Build(Box::new(error)))?;
-    Ok(builder.with_layer(&TimeoutLayer::new(RESPOND)).build())
+    let limit = RateLimitLayer::new(REQUESTS, Duration::from_secs(1));
+    Ok(builder
+        .with_layer(&TimeoutLayer::new(RESPOND))
+        .with_layer(&limit)
+        .build())
 }

@@ -396,6 +396,22 @@ async fn unknown_kinds_do_not_hammer_discovery() {
 }
 
 #[tokio::test]
+async fn watches_that_end_at_once_do_not_hammer_the_api_server() {
+    let fake = FakeKubernetes::start().await;
+    let inventory = start(&fake).await;
+    inventory.objects(&kind(&inventory, "pods")).await.unwrap();
+    let before = std::time::Instant::now();
+    fake.end_watches();
+    // A hundred of them are allowed in each second.
+    until(|| fake.requests("watch=true").len() > 210).await;
+    let took = before.elapsed();
+    assert!(
+        took > Duration::from_millis(900),
+        "210 requests within {took:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_start_without_api_server_says_so() {
     let fake = FakeKubernetes::start().await;
     fake.fail(Some(StatusCode::UNAUTHORIZED));

@@ -55,6 +55,8 @@ struct Inner {
     forbidden: HashSet<String>,
     stalled: HashSet<String>,
     failing: Option<StatusCode>,
+    /// Watches end before they say anything.
+    ends_watches: bool,
     /// Watches of an earlier generation are cut.
     generation: u64,
     requests: Vec<String>,
@@ -157,7 +159,7 @@ impl FakeKubernetes {
         self.change(|inner| {
             inner
                 .groups
-                .retain(|known| known["metadata"]["name"] != group)
+                .retain(|known| known["metadata"]["name"] != group);
         });
     }
 
@@ -264,6 +266,14 @@ impl FakeKubernetes {
         });
     }
 
+    /// Ends each watch as soon as it has begun.
+    pub(crate) fn end_watches(&self) {
+        self.change(|inner| {
+            inner.ends_watches = true;
+            inner.generation += 1;
+        });
+    }
+
     /// Answers every request with a status, or no longer.
     pub(crate) fn fail(&self, status: Option<StatusCode>) {
         self.change(|inner| inner.failing = status);
@@ -342,6 +352,9 @@ impl State {
                 status(StatusCode::NOT_ACCEPTABLE, "this server has metadata only")
             }
             _ if query.contains_key("watch") => {
+                if inner.ends_watches {
+                    return json_answer(StatusCode::OK, &Value::Null).map(|_| BoxBody::default());
+                }
                 let from = query["resourceVersion"].parse().unwrap();
                 let generation = inner.generation;
                 drop(inner);
