@@ -1,0 +1,5 @@
+//! What the tests share: fakes and servers to test against.
+
+pub(crate) mod pki;
+pub(crate) mod prometheus;
+pub(crate) mod real_prometheus;
