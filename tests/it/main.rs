@@ -11,4 +11,5 @@
 
 mod backend;
 mod cluster;
+mod standalone;
 mod support;
