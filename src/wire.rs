@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub mod compress;
 pub mod discovery;
 pub mod document;
 pub mod metrics;
