@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -77,16 +77,18 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
     }
 
     /// Lists at each interval, and at once when the configuration changes, for as long as there is
-    /// somebody who could change it. Calls `first_done` when every rule has been listed or has
+    /// somebody who could change it. Tells `first_done` when every rule has been listed or has
     /// failed to be for the first time.
-    pub async fn run(mut self, first_done: impl FnOnce()) {
+    pub async fn run(mut self, first_done: oneshot::Sender<()>) {
         // Until the first list is in, a request is told that its metric is not discovered yet.
-        self.publish(&self.config.borrow().clone());
+        let config = self.config.borrow().clone();
+        self.publish(&config);
         let mut first_done = Some(first_done);
         loop {
             self.relist().await;
             if let Some(first_done) = first_done.take() {
-                first_done();
+                // Nobody waits any more where it took too long.
+                let _nobody = first_done.send(());
             }
             if !self.wait().await {
                 return;
@@ -107,7 +109,8 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
                     let current = self.engine.inventory().kinds();
                     if !Arc::ptr_eq(&kinds, &current) {
                         kinds = current;
-                        self.publish(&self.config.borrow().clone());
+                        let config = self.config.borrow().clone();
+                        self.publish(&config);
                     }
                 }
             }
@@ -116,19 +119,24 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
 
     async fn relist(&mut self) {
         let config = self.config.borrow_and_update().clone();
-        let queries: HashSet<&str> = all_rules(&config).map(|rule| rule.series_query()).collect();
-        self.listings.retain(|query, _| queries.contains(query.as_str()));
+        let queries: HashSet<String> =
+            all_rules(&config).map(|rule| rule.series_query.clone()).collect();
+        self.listings.retain(|query, _| queries.contains(query));
         let engine = Arc::clone(&self.engine);
         let since = since(self.schedule.max_age);
         let mut answers = stream::iter(queries)
             .map(|query| {
-                let engine = &engine;
-                async move { (query, engine.backend().series(query, since).await) }
+                let engine = Arc::clone(&engine);
+                async move {
+                    let answer = engine.backend().series(&query, since).await;
+                    (query, answer)
+                }
             })
             .buffer_unordered(CONCURRENT_LISTINGS);
         while let Some((query, answer)) = answers.next().await {
-            let is_news = self.listings.get(query).is_none_or(|known| known.never_listed.is_some());
-            self.take(&config, query, answer);
+            let is_news =
+                self.listings.get(&query).is_none_or(|known| known.never_listed.is_some());
+            self.take(&config, &query, answer);
             // A metric that is new need not wait for the listings that are slow.
             if is_news {
                 self.publish(&config);
@@ -143,31 +151,34 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
             never_listed: Some("not listed yet".to_owned()),
             ..Listing::default()
         });
-        let failure = match answer {
+        let listed = match answer {
             Ok(series) => {
+                let listed = series.len();
                 listing.never_listed = None;
                 let seen = series.into_iter().map(|(name, labels)| (name, (labels, now)));
                 listing.metrics.extend(seen);
-                None
+                Ok(listed)
             }
             Err(error) => {
                 if listing.never_listed.is_some() {
                     listing.never_listed = Some(error.to_string());
                 }
-                Some(error)
+                Err(error)
             }
         };
         let known = listing.metrics.len();
         let lifetime = self.schedule.max_age * 2;
         listing.metrics.retain(|_, (_, seen)| now.duration_since(*seen) <= lifetime);
         let left = listing.metrics.len();
-        for rule in all_rules(config).filter(|rule| rule.series_query() == query) {
-            match &failure {
-                None => self.metrics.discovery_succeeded(&rule.path(), left, Timestamp::now()),
-                Some(error) => self.metrics.discovery_failed(&rule.path(), error),
+        for rule in all_rules(config).filter(|rule| rule.series_query == query) {
+            match &listed {
+                Ok(listed) => {
+                    self.metrics.discovery_succeeded(&rule.path, *listed, left, Timestamp::now());
+                }
+                Err(error) => self.metrics.discovery_failed(&rule.path, error),
             }
             if left < known {
-                self.metrics.discovery_expired(&rule.path(), known - left);
+                self.metrics.discovery_expired(&rule.path, known - left, left);
             }
         }
     }
@@ -192,7 +203,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         // Rules often share a query; its names are copied once.
         let mut names: HashMap<&str, Arc<SeriesNames>> = HashMap::new();
         let mut discovered = |rule: &Arc<Rule>| {
-            let series = match self.listings.get_key_value(rule.series_query()) {
+            let series = match self.listings.get_key_value(&rule.series_query) {
                 None => Err("not listed yet".to_owned()),
                 Some((_, Listing { never_listed: Some(reason), .. })) => Err(reason.clone()),
                 Some((query, listing)) => {
