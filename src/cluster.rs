@@ -1,14 +1,18 @@
-//! What exists: kinds and objects, from a file or from an API server.
+//! What exists: kinds and objects, from a file or from an API server; and what is kept there, the
+//! certificates and the Lease of who makes them.
 //!
-//! Both implement the engine's port [`Inventory`]. Names and labels are all that is kept of an
-//! object. Who asks and what they may is not answered here.
+//! Both inventories implement the engine's port [`Inventory`]. Names and labels are all that is
+//! kept of an object. Who asks and what they may is not answered here.
 
+pub mod certificates;
 pub mod client;
 mod discovery;
 mod explain;
 pub mod file;
 mod follow;
 mod kinds;
+pub mod lease;
+pub mod name;
 pub mod watch;
 
 use std::sync::Arc;
