@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::answer::{Answer, CustomAnswer, ExternalAnswer, ObjectValue, SeriesValue};
-use crate::engine::error::Error;
+use crate::engine::error::{Error, excerpt};
 use crate::engine::plan::{ObjectsReading, Plan, Reading, Wanted};
 use crate::model::quantity::{Milli, Rounding};
 use crate::model::value::{Labels, Point, QueryResult, Sample};
@@ -25,7 +25,7 @@ pub fn evaluate(plan: Plan, result: QueryResult, now: Timestamp) -> Result<Answe
             let QueryResult::Vector(samples) = result else {
                 return Err(Error::BadResult {
                     rule: rule.path.clone(),
-                    promql,
+                    promql: excerpt(&promql),
                     reason: "a scalar names no object; a metric of objects needs a vector".into(),
                 });
             };
