@@ -32,7 +32,8 @@ pub(super) async fn keep_fresh<B: Backend, I: Inventory>(
             break;
         }
         let outcome = engine.evaluate(&slot.demand).await;
-        failing = tell(&slot, failing, outcome.as_ref().err());
+        tell(&slot, failing.as_ref(), outcome.as_ref().err());
+        failing = outcome.as_ref().err().cloned();
         let served = !outcome.as_ref().is_err_and(Error::is_not_found);
         slot.publish(outcome.map(|answer| Arc::new(answer.into())));
         if !served {
@@ -41,16 +42,15 @@ pub(super) async fn keep_fresh<B: Backend, I: Inventory>(
     }
 }
 
-/// Logs a failure when it begins or changes, and its end; returns what is failing now.
-fn tell(slot: &Slot, before: Option<Error>, now: Option<&Error>) -> Option<Error> {
-    match (&before, now) {
-        (_, Some(error)) if before.as_ref() != Some(error) => {
+/// Logs a failure when it begins or changes, and its end.
+fn tell(slot: &Slot, before: Option<&Error>, now: Option<&Error>) {
+    match (before, now) {
+        (_, Some(error)) if before != now => {
             warn!(demand = %slot.demand, %error, "a metric cannot be evaluated");
         }
         (Some(_), None) => info!(demand = %slot.demand, "a metric can be evaluated again"),
         _ => {}
     }
-    now.cloned()
 }
 
 /// Takes the demand away when its refresh ends, however it ends: an answer that nobody refreshes
