@@ -143,13 +143,11 @@ fn length(
         return Err(DurationError::MissingUnit(text.to_owned()));
     }
     let found = units.iter().find(|(name, _)| *name == unit);
-    found
-        .map(|(_, length)| *length)
-        .ok_or_else(|| DurationError::UnknownUnit {
-            unit: unit.to_owned(),
-            text: text.to_owned(),
-            known,
-        })
+    found.map(|(_, length)| *length).ok_or_else(|| DurationError::UnknownUnit {
+        unit: unit.to_owned(),
+        text: text.to_owned(),
+        known,
+    })
 }
 
 /// Adds a number of units, given as the digits of its whole part and of its fraction.
@@ -167,18 +165,10 @@ fn sum(
         part / 10 + u128::from(digit - b'0') * 100_000_000_000_000_000
     });
     let part = part * u128::from(length) / 1_000_000_000_000_000_000;
-    let whole = if whole.is_empty() {
-        Some(0)
-    } else {
-        whole.parse().ok()
-    };
+    let whole = if whole.is_empty() { Some(0) } else { whole.parse().ok() };
     whole
         .and_then(|whole: u64| whole.checked_mul(length))
-        .and_then(|whole| {
-            whole
-                .checked_add(u64::try_from(part).ok()?)?
-                .checked_add(total)
-        })
+        .and_then(|whole| whole.checked_add(u64::try_from(part).ok()?)?.checked_add(total))
         .filter(|total| i64::try_from(*total).is_ok())
         .ok_or_else(|| DurationError::OutOfRange(text.to_owned()))
 }

@@ -64,10 +64,8 @@ impl Objects {
             .flat_map(|objects| objects.iter())
             .filter(move |object| {
                 selector.matches(|key| {
-                    let index = object
-                        .labels
-                        .binary_search_by(|(k, _)| k.as_ref().cmp(key))
-                        .ok()?;
+                    let index =
+                        object.labels.binary_search_by(|(k, _)| k.as_ref().cmp(key)).ok()?;
                     Some(object.labels[index].1.as_ref())
                 })
             })
@@ -77,9 +75,7 @@ impl Objects {
     /// Whether there is an object of that name.
     pub fn contains(&self, namespace: &str, name: &str) -> bool {
         self.namespaces.get(namespace).is_some_and(|objects| {
-            objects
-                .binary_search_by(|other| other.name.as_ref().cmp(name))
-                .is_ok()
+            objects.binary_search_by(|other| other.name.as_ref().cmp(name)).is_ok()
         })
     }
 

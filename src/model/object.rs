@@ -21,10 +21,7 @@ impl GroupResource {
     /// Splits `deployments.apps` at its first dot, as Kubernetes' `ParseGroupResource` does.
     pub fn parse(text: &str) -> Self {
         let (resource, group) = text.split_once('.').unwrap_or((text, ""));
-        Self {
-            group: group.to_owned(),
-            resource: resource.to_owned(),
-        }
+        Self { group: group.to_owned(), resource: resource.to_owned() }
     }
 }
 
@@ -78,10 +75,7 @@ impl Kind {
 
     /// The plural with its group: `deployments.apps`.
     pub fn group_resource(&self) -> GroupResource {
-        GroupResource {
-            group: self.group.clone(),
-            resource: self.plural.clone(),
-        }
+        GroupResource { group: self.group.clone(), resource: self.plural.clone() }
     }
 
     /// Whether this is the core kind `Namespace`, whose metrics have a path of their own.

@@ -78,11 +78,7 @@ impl Quantity {
     /// Thousandths, rounded away from zero; saturates where Kubernetes' `MilliValue` wraps around.
     pub fn milli_value(&self) -> i64 {
         const MILLI: i32 = -3;
-        let limit = if self.mantissa < 0 {
-            i64::MIN
-        } else {
-            i64::MAX
-        };
+        let limit = if self.mantissa < 0 { i64::MIN } else { i64::MAX };
         let thousandths = match u32::try_from(MILLI.saturating_sub(self.exponent)) {
             Ok(surplus) => {
                 let divisor = 10_i128.pow(surplus);
@@ -91,16 +87,12 @@ impl Quantity {
             }
             Err(_) => self.at(MILLI),
         };
-        thousandths
-            .and_then(|value| value.try_into().ok())
-            .unwrap_or(limit)
+        thousandths.and_then(|value| value.try_into().ok()).unwrap_or(limit)
     }
 
     /// The nearest floating-point number; infinite past its range.
     pub fn as_f64(&self) -> f64 {
-        format!("{}e{}", self.mantissa, self.exponent)
-            .parse()
-            .unwrap_or(f64::NAN)
+        format!("{}e{}", self.mantissa, self.exponent).parse().unwrap_or(f64::NAN)
     }
 
     /// The sum, in the format of `self` unless that is zero; `None` where it cannot be held.
@@ -118,32 +110,20 @@ impl Quantity {
     fn combined(self, other: Self, operation: fn(i128, i128) -> Option<i128>) -> Option<Self> {
         let exponent = self.exponent.min(other.exponent);
         let mantissa = operation(self.at(exponent)?, other.at(exponent)?)?;
-        let format = if self.mantissa == 0 {
-            other.format
-        } else {
-            self.format
-        };
+        let format = if self.mantissa == 0 { other.format } else { self.format };
         Self::new(mantissa, exponent.into(), format)
     }
 
     /// `None` where the exponent is out of range.
     fn new(mut mantissa: i128, mut exponent: i64, format: Format) -> Option<Self> {
         if mantissa == 0 {
-            return Some(Self {
-                mantissa,
-                exponent: 0,
-                format,
-            });
+            return Some(Self { mantissa, exponent: 0, format });
         }
         while mantissa % 10 == 0 {
             mantissa /= 10;
             exponent += 1;
         }
-        Some(Self {
-            mantissa,
-            exponent: exponent.try_into().ok()?,
-            format,
-        })
+        Some(Self { mantissa, exponent: exponent.try_into().ok()?, format })
     }
 
     /// The mantissa for a lesser exponent; `None` where it does not fit.
@@ -174,18 +154,12 @@ impl fmt::Display for Quantity {
         if self.format == Format::BinarySI
             && let Some((amount, power)) = self.binary()
         {
-            let suffix = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
-                .get(power)
-                .unwrap_or(&"");
+            let suffix = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].get(power).unwrap_or(&"");
             return write!(f, "{amount}{suffix}");
         }
         let exponential = self.format == Format::DecimalExponent;
         let thousands = self.exponent.div_euclid(3);
-        let thousands = if exponential {
-            thousands
-        } else {
-            thousands.min(6)
-        };
+        let thousands = if exponential { thousands } else { thousands.min(6) };
         write!(f, "{}", self.mantissa)?;
         for _ in thousands * 3..self.exponent {
             f.write_str("0")?;

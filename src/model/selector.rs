@@ -121,9 +121,7 @@ impl Selector {
 
     /// Whether every requirement holds for the labels that `value_of` knows.
     pub fn matches<'a>(&self, value_of: impl Fn(&str) -> Option<&'a str>) -> bool {
-        self.requirements
-            .iter()
-            .all(|requirement| requirement.holds(value_of(&requirement.key)))
+        self.requirements.iter().all(|requirement| requirement.holds(value_of(&requirement.key)))
     }
 
     /// The form that objects carry a selector in, as the metrics API echoes it.
@@ -187,9 +185,7 @@ impl Requirement {
         let integer = |text: &str| text.parse().ok();
         let found = value.and_then(integer);
         let bound = self.values.first().and_then(|text| integer(text));
-        found
-            .zip(bound)
-            .is_some_and(|(found, bound)| holds(found, bound))
+        found.zip(bound).is_some_and(|(found, bound)| holds(found, bound))
     }
 }
 

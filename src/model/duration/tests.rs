@@ -34,39 +34,18 @@ fn what_is_no_prometheus_duration_is_an_error_that_says_why() {
     let cases = [
         ("", "empty duration; write for example 5m"),
         ("1", "missing unit in duration \"1\"; write for example 5m"),
-        (
-            "5m3",
-            "missing unit in duration \"5m3\"; write for example 5m",
-        ),
+        ("5m3", "missing unit in duration \"5m3\"; write for example 5m"),
         ("-1w", "duration \"-1w\" is negative"),
         ("m", "\"m\" is not a duration; write for example 5m"),
         ("+5m", "\"+5m\" is not a duration; write for example 5m"),
-        (
-            "1.5d",
-            "unknown unit \".\" in duration \"1.5d\"; known are y, w, d, h, m, s and ms",
-        ),
-        (
-            "5 m",
-            "unknown unit \" m\" in duration \"5 m\"; known are y, w, d, h, m, s and ms",
-        ),
-        (
-            "5us",
-            "unknown unit \"us\" in duration \"5us\"; known are y, w, d, h, m, s and ms",
-        ),
-        (
-            "1m1d",
-            "unit \"d\" is out of order in duration \"1m1d\"; write y, w, d, h, m, s, ms",
-        ),
-        (
-            "1s1s",
-            "unit \"s\" is out of order in duration \"1s1s\"; write y, w, d, h, m, s, ms",
-        ),
+        ("1.5d", "unknown unit \".\" in duration \"1.5d\"; known are y, w, d, h, m, s and ms"),
+        ("5 m", "unknown unit \" m\" in duration \"5 m\"; known are y, w, d, h, m, s and ms"),
+        ("5us", "unknown unit \"us\" in duration \"5us\"; known are y, w, d, h, m, s and ms"),
+        ("1m1d", "unit \"d\" is out of order in duration \"1m1d\"; write y, w, d, h, m, s, ms"),
+        ("1s1s", "unit \"s\" is out of order in duration \"1s1s\"; write y, w, d, h, m, s, ms"),
         ("294y", "duration \"294y\" is out of range"),
         ("292y1000000d", "duration \"292y1000000d\" is out of range"),
-        (
-            "99999999999999999999s",
-            "duration \"99999999999999999999s\" is out of range",
-        ),
+        ("99999999999999999999s", "duration \"99999999999999999999s\" is out of range"),
     ];
     let said = cases.map(|(text, _)| parse(text).unwrap_err().to_string());
     assert_eq!(said, cases.map(|(_, message)| message.to_owned()));
@@ -118,15 +97,9 @@ fn what_is_no_go_duration_is_an_error_that_says_why() {
         ("s", "\"s\" is not a duration; write for example 5m"),
         (".", "\".\" is not a duration; write for example 5m"),
         (".s", "\".s\" is not a duration; write for example 5m"),
-        (
-            "1d",
-            "unknown unit \"d\" in duration \"1d\"; known are h, m, s, ms, us and ns",
-        ),
+        ("1d", "unknown unit \"d\" in duration \"1d\"; known are h, m, s, ms, us and ns"),
         ("3000000h", "duration \"3000000h\" is out of range"),
-        (
-            "9223372036854775807.5ns1ns",
-            "duration \"9223372036854775807.5ns1ns\" is out of range",
-        ),
+        ("9223372036854775807.5ns1ns", "duration \"9223372036854775807.5ns1ns\" is out of range"),
     ];
     let said = cases.map(|(text, _)| parse_go(text).unwrap_err().to_string());
     assert_eq!(said, cases.map(|(_, message)| message.to_owned()));

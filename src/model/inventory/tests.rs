@@ -3,20 +3,14 @@ use super::*;
 fn object(name: &str, labels: &[(&str, &str)]) -> Object {
     Object {
         name: name.into(),
-        labels: labels
-            .iter()
-            .map(|(key, value)| ((*key).into(), (*value).into()))
-            .collect(),
+        labels: labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
     }
 }
 
 /// Inserted out of order, in two namespaces and in none.
 fn objects() -> Objects {
     let mut objects = Objects::default();
-    objects.insert(
-        "shop",
-        object("web-10", &[("app", "web"), ("tier", "front")]),
-    );
+    objects.insert("shop", object("web-10", &[("app", "web"), ("tier", "front")]));
     objects.insert("shop", object("db-0", &[("app", "db")]));
     objects.insert("shop", object("web-1", &[("app", "web")]));
     objects.insert("bank", object("web-1", &[]));
@@ -26,10 +20,7 @@ fn objects() -> Objects {
 
 fn selected(objects: &Objects, namespace: &str, selector: &str) -> Vec<String> {
     let selector = Selector::parse(selector).unwrap();
-    objects
-        .select(namespace, &selector)
-        .map(str::to_owned)
-        .collect()
+    objects.select(namespace, &selector).map(str::to_owned).collect()
 }
 
 #[test]
@@ -64,12 +55,7 @@ fn what_is_removed_is_gone_and_nothing_else() {
     objects.remove("shop", "web-2");
     objects.remove("elsewhere", "web-1");
     assert_eq!(selected(&objects, "shop", ""), ["db-0", "web-10"]);
-    let there = [
-        ("shop", "web-1"),
-        ("shop", "db-0"),
-        ("bank", "web-1"),
-        ("elsewhere", "db-0"),
-    ];
+    let there = [("shop", "web-1"), ("shop", "db-0"), ("bank", "web-1"), ("elsewhere", "db-0")];
     assert_eq!(
         there.map(|(namespace, name)| objects.contains(namespace, name)),
         [false, true, true, false]
@@ -93,10 +79,7 @@ fn a_change_copies_its_namespace_alone_and_leaves_clones_as_they_were() {
     let shared =
         |namespace| Arc::ptr_eq(&before.namespaces[namespace], &after.namespaces[namespace]);
     assert_eq!(["", "bank", "shop"].map(shared), [true, true, false]);
-    assert!(Arc::ptr_eq(
-        &before.namespaces["shop"][1],
-        &after.namespaces["shop"][0]
-    ));
+    assert!(Arc::ptr_eq(&before.namespaces["shop"][1], &after.namespaces["shop"][0]));
 }
 
 #[test]
@@ -104,8 +87,5 @@ fn removing_what_is_not_there_copies_nothing() {
     let before = objects();
     let mut after = before.clone();
     after.remove("shop", "absent");
-    assert!(Arc::ptr_eq(
-        &before.namespaces["shop"],
-        &after.namespaces["shop"]
-    ));
+    assert!(Arc::ptr_eq(&before.namespaces["shop"], &after.namespaces["shop"]));
 }

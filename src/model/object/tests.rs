@@ -19,13 +19,7 @@ fn kinds() -> Kinds {
         kind("", "Namespace", "namespaces", &["ns"], Cluster),
         kind("", "Event", "events", &["ev"], Namespaced),
         kind("apps", "Deployment", "deployments", &["deploy"], Namespaced),
-        kind(
-            "storage.k8s.io",
-            "StorageClass",
-            "storageclasses",
-            &["sc"],
-            Cluster,
-        ),
+        kind("storage.k8s.io", "StorageClass", "storageclasses", &["sc"], Cluster),
         kind("events.k8s.io", "Event", "events", &["ev"], Namespaced),
         kind("example.com", "Pond", "ponds", &["pods", "po"], Namespaced),
         kind("metrics.k8s.io", "PodMetrics", "pods", &[], Namespaced),
@@ -61,10 +55,7 @@ fn a_kind_is_found_by_each_of_its_names() {
 #[test]
 fn a_group_is_equal_or_else_begins_the_same() {
     let names = [
-        (
-            "storageclass.storage",
-            Some("storageclasses.storage.k8s.io"),
-        ),
+        ("storageclass.storage", Some("storageclasses.storage.k8s.io")),
         ("events.events.k8s.io", Some("events.events.k8s.io")),
         ("events.e", Some("events.events.k8s.io")),
         ("pods.metrics.k8s.io", Some("pods.metrics.k8s.io")),
@@ -107,46 +98,26 @@ fn kinds_are_listed_in_order_of_preference() {
     let order: Vec<_> = kinds.iter().map(|kind| kind.kind.as_str()).collect();
     assert_eq!(
         order,
-        [
-            "Pod",
-            "Namespace",
-            "Event",
-            "Deployment",
-            "StorageClass",
-            "Event",
-            "Pond",
-            "PodMetrics"
-        ]
+        ["Pod", "Namespace", "Event", "Deployment", "StorageClass", "Event", "Pond", "PodMetrics"]
     );
 }
 
 #[test]
 fn names_of_groups_and_versions_print_as_in_paths() {
-    let split = GroupResource {
-        group: "k8s.io".to_owned(),
-        resource: "events".to_owned(),
-    };
+    let split = GroupResource { group: "k8s.io".to_owned(), resource: "events".to_owned() };
     assert_eq!(GroupResource::parse("events.k8s.io"), split);
     assert_eq!(split.to_string(), "events.k8s.io");
     let kinds = kinds();
     let described = ["namespaces", "deployments", "pods.metrics.k8s.io"].map(|name| {
         let kind = kinds.resolve(&GroupResource::parse(name)).unwrap();
-        (
-            kind.api_version(),
-            kind.group_resource().to_string(),
-            kind.is_namespace(),
-        )
+        (kind.api_version(), kind.group_resource().to_string(), kind.is_namespace())
     });
     assert_eq!(
         described,
         [
             ("v1".to_owned(), "namespaces".to_owned(), true),
             ("apps/v1".to_owned(), "deployments.apps".to_owned(), false),
-            (
-                "metrics.k8s.io/v1".to_owned(),
-                "pods.metrics.k8s.io".to_owned(),
-                false
-            ),
+            ("metrics.k8s.io/v1".to_owned(), "pods.metrics.k8s.io".to_owned(), false),
         ]
     );
 }

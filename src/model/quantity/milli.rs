@@ -22,8 +22,9 @@ impl Milli {
     /// The negative of [`Milli::MAX`].
     pub const MIN: Self = Self(-Self::MAX.0);
 
-    /// The thousandths of a sample, kept within [`Milli::MIN`] and [`Milli::MAX`]; `None` for NaN
-    /// and infinities, which are missing data.
+    /// The thousandths of a sample; `None` for NaN, infinities and what lies beyond [`Milli::MIN`]
+    /// and [`Milli::MAX`], all of which are missing data: an HPA holds still without a value, and
+    /// would scale to the end on a number that has been bent.
     ///
     /// Away from zero, a whole number and one that reads as a decimal with three places are served
     /// as they read: 0.035 is 35 thousandths, although the binary number is a little more. Toward
@@ -37,21 +38,16 @@ impl Milli {
         let thousandths = match rounding {
             Rounding::TowardZero => truncated(scaled),
             Rounding::AwayFromZero if value.fract() == 0.0 => truncated(value).saturating_mul(1000),
-            #[expect(
-                clippy::float_cmp,
-                reason = "asks for the very number that was written"
-            )]
+            #[expect(clippy::float_cmp, reason = "asks for the very number that was written")]
             Rounding::AwayFromZero if nearest / 1000.0 == value => truncated(nearest),
             Rounding::AwayFromZero => truncated(scaled.abs().ceil().copysign(scaled)),
         };
-        Some(Self(thousandths).clamp(Self::MIN, Self::MAX))
+        let number = Self(thousandths);
+        (Self::MIN <= number && number <= Self::MAX).then_some(number)
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "cuts off the fraction and saturates"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "cuts off the fraction and saturates")]
 fn truncated(value: f64) -> i64 {
     value as i64
 }

@@ -4,16 +4,9 @@
 use crate::model::quantity::{Format, MAX_LENGTH, NANO, Quantity, QuantityError};
 
 /// The greatest amount that can be written with a binary suffix.
-const BINARY_CAP: Quantity = Quantity {
-    mantissa: (1 << 63) - 1,
-    exponent: 0,
-    format: Format::BinarySI,
-};
-const ONE: Quantity = Quantity {
-    mantissa: 1,
-    exponent: 0,
-    format: Format::DecimalSI,
-};
+const BINARY_CAP: Quantity =
+    Quantity { mantissa: (1 << 63) - 1, exponent: 0, format: Format::BinarySI };
+const ONE: Quantity = Quantity { mantissa: 1, exponent: 0, format: Format::DecimalSI };
 
 pub(super) fn quantity(text: &str) -> Result<Quantity, QuantityError> {
     if text.len() > MAX_LENGTH {
@@ -37,21 +30,13 @@ pub(super) fn quantity(text: &str) -> Result<Quantity, QuantityError> {
     let amount = digits.round(suffix.exponent, suffix.format);
     let amount = match (suffix.format, amount) {
         (Format::BinarySI, None) => BINARY_CAP,
-        (Format::BinarySI, Some(amount)) if amount.mantissa != 0 && amount < ONE => Quantity {
-            format: Format::DecimalSI,
-            ..amount
-        },
+        (Format::BinarySI, Some(amount)) if amount.mantissa != 0 && amount < ONE => {
+            Quantity { format: Format::DecimalSI, ..amount }
+        }
         (Format::BinarySI, Some(amount)) => amount.min(BINARY_CAP),
         (_, amount) => amount.ok_or(QuantityError::Range)?,
     };
-    Ok(if negative {
-        Quantity {
-            mantissa: -amount.mantissa,
-            ..amount
-        }
-    } else {
-        amount
-    })
+    Ok(if negative { Quantity { mantissa: -amount.mantissa, ..amount } } else { amount })
 }
 
 /// What a suffix stands for: `factor` · 10^`exponent`.
@@ -68,16 +53,8 @@ impl Suffix {
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(QuantityError::Format);
         }
-        let decimal = |exponent| Self {
-            factor: 1,
-            exponent,
-            format: Format::DecimalSI,
-        };
-        let binary = |bits| Self {
-            factor: 1_u64 << bits,
-            exponent: 0,
-            format: Format::BinarySI,
-        };
+        let decimal = |exponent| Self { factor: 1, exponent, format: Format::DecimalSI };
+        let binary = |bits| Self { factor: 1_u64 << bits, exponent: 0, format: Format::BinarySI };
         Ok(match text {
             "n" => decimal(-9),
             "u" => decimal(-6),
@@ -98,11 +75,7 @@ impl Suffix {
             _ => {
                 let exponent = text.strip_prefix(['e', 'E']).ok_or(QuantityError::Suffix)?;
                 let exponent = exponent.parse().map_err(|_| QuantityError::Suffix)?;
-                Self {
-                    factor: 1,
-                    exponent,
-                    format: Format::DecimalExponent,
-                }
+                Self { factor: 1, exponent, format: Format::DecimalExponent }
             }
         })
     }
@@ -118,10 +91,7 @@ struct Digits {
 impl Digits {
     fn new(whole: &str, fraction: &str) -> Self {
         let digits = fraction.bytes().rev().chain(whole.bytes().rev());
-        Self {
-            digits: digits.map(|byte| byte - b'0').collect(),
-            fraction: fraction.len(),
-        }
+        Self { digits: digits.map(|byte| byte - b'0').collect(), fraction: fraction.len() }
     }
 
     fn multiply(&mut self, factor: u64) {
@@ -149,22 +119,12 @@ impl Digits {
         let (dropped, kept) = self.digits.split_at(surplus);
         let up = dropped.iter().any(|digit| *digit != 0);
         // Zeros at the end go into the exponent, so that a long row of them fits.
-        let zeros = if up {
-            0
-        } else {
-            kept.iter().take_while(|digit| **digit == 0).count()
-        };
-        let mantissa = kept
-            .iter()
-            .skip(zeros)
-            .rev()
-            .try_fold(0_i128, |mantissa, digit| {
-                mantissa.checked_mul(10)?.checked_add(i128::from(*digit))
-            })?;
+        let zeros = if up { 0 } else { kept.iter().take_while(|digit| **digit == 0).count() };
+        let mantissa = kept.iter().skip(zeros).rev().try_fold(0_i128, |mantissa, digit| {
+            mantissa.checked_mul(10)?.checked_add(i128::from(*digit))
+        })?;
         let mantissa = mantissa.checked_add(i128::from(up))?;
-        let exponent = exponent
-            .max(NANO.into())
-            .checked_add(i64::try_from(zeros).ok()?)?;
+        let exponent = exponent.max(NANO.into()).checked_add(i64::try_from(zeros).ok()?)?;
         Quantity::new(mantissa, exponent, format)
     }
 }
@@ -174,9 +134,6 @@ fn low_digit(number: u128) -> u8 {
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
-    let end = text
-        .bytes()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
 }

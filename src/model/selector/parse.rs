@@ -8,10 +8,7 @@ use crate::model::selector::{Operator, Requirement, SelectorError, validate};
 /// Reads a whole selector; requirements come in the order they are written in.
 pub(super) fn requirements(text: &str) -> Result<Vec<Requirement>, SelectorError> {
     let mut requirements = Vec::new();
-    let mut parser = Parser {
-        next: "",
-        rest: text,
-    };
+    let mut parser = Parser { next: "", rest: text };
     parser.advance();
     match parser.next {
         "" => return Ok(requirements),
@@ -73,11 +70,7 @@ impl<'a> Parser<'a> {
         };
         validate::values(key, operator, &values)?;
         let values = values.into_iter().map(str::to_owned).collect();
-        Ok(Requirement {
-            key: key.to_owned(),
-            operator,
-            values,
-        })
+        Ok(Requirement { key: key.to_owned(), operator, values })
     }
 
     fn operator(&mut self) -> Result<Operator, SelectorError> {
@@ -162,15 +155,9 @@ fn is_special(byte: u8) -> bool {
 }
 
 fn unexpected(found: &str, expected: &'static str) -> SelectorError {
-    SelectorError::Requirement {
-        found: found.to_owned(),
-        expected,
-    }
+    SelectorError::Requirement { found: found.to_owned(), expected }
 }
 
 fn separator(found: &str, expected: &'static str) -> SelectorError {
-    SelectorError::Separator {
-        found: found.to_owned(),
-        expected,
-    }
+    SelectorError::Separator { found: found.to_owned(), expected }
 }

@@ -10,10 +10,7 @@ const GOLDEN: &str = include_str!("golden.txt");
 #[test]
 fn every_recorded_selector_reads_and_prints_as_in_kubernetes() {
     let answer = |line: &str| {
-        let end = line
-            .find("\" OK ")
-            .or_else(|| line.find("\" ERR "))
-            .unwrap();
+        let end = line.find("\" OK ").or_else(|| line.find("\" ERR ")).unwrap();
         let quoted = line.get(..=end).unwrap();
         let input: String = serde_json::from_str(quoted).unwrap();
         match Selector::parse(&input) {
@@ -46,37 +43,16 @@ fn errors_beyond_the_recorded_ones_have_kubernetes_words() {
         '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
     let long = "x".repeat(64);
     let cases = [
-        (
-            "x==a==b",
-            "found '==', expected: ',' or 'end of string'".to_owned(),
-        ),
-        (
-            "!x=a",
-            "found '=', expected: ',' or 'end of string'".to_owned(),
-        ),
+        ("x==a==b", "found '==', expected: ',' or 'end of string'".to_owned()),
+        ("!x=a", "found '=', expected: ',' or 'end of string'".to_owned()),
         ("!", format!("{unable}: found '', expected: identifier")),
         ("!!x", format!("{unable}: found '!', expected: identifier")),
-        (
-            "x exists",
-            format!("{unable}: found 'exists', expected: in, notin, =, ==, !=, gt, lt"),
-        ),
+        ("x exists", format!("{unable}: found 'exists', expected: in, notin, =, ==, !=, gt, lt")),
         ("x in", format!("{unable}: found '' expected: '('")),
-        (
-            "x in (",
-            format!("{unable}: found '', expected: ',', ')' or identifier"),
-        ),
-        (
-            "x in (=)",
-            format!("{unable}: found '=', expected: ',', ')' or identifier"),
-        ),
-        (
-            "x in (a,=)",
-            format!("{unable}: found '=', expected: ',', or identifier"),
-        ),
-        (
-            "x in (a b)",
-            format!("{unable}: found 'b', expected: ',' or ')'"),
-        ),
+        ("x in (", format!("{unable}: found '', expected: ',', ')' or identifier")),
+        ("x in (=)", format!("{unable}: found '=', expected: ',', ')' or identifier")),
+        ("x in (a,=)", format!("{unable}: found '=', expected: ',', or identifier")),
+        ("x in (a b)", format!("{unable}: found 'b', expected: ',' or ')'")),
         (
             "x in (-b,-a)",
             format!(
@@ -84,10 +60,7 @@ fn errors_beyond_the_recorded_ones_have_kubernetes_words() {
                  values[1][x]: Invalid value: \"-b\": {value_rule}]"
             ),
         ),
-        (
-            "/a",
-            format!("{unable}: <nil>: Invalid value: \"/a\": prefix part must be non-empty"),
-        ),
+        ("/a", format!("{unable}: <nil>: Invalid value: \"/a\": prefix part must be non-empty")),
         (
             "a/",
             format!(
@@ -127,12 +100,7 @@ fn a_selector_matches_as_in_kubernetes() {
     let labels = [("foo", "bar"), ("n", "2"), ("notin", "in"), ("word", "two")];
     let matches = |text: &str| {
         let selector = Selector::parse(text).unwrap();
-        selector.matches(|key| {
-            labels
-                .iter()
-                .find(|(name, _)| *name == key)
-                .map(|(_, v)| *v)
-        })
+        selector.matches(|key| labels.iter().find(|(name, _)| *name == key).map(|(_, v)| *v))
     };
     let matching = [
         "",
@@ -176,10 +144,7 @@ fn the_object_form_has_the_names_of_kubernetes_json() {
         Ok::<_, SelectorError>(serde_json::to_value(form).unwrap())
     };
     assert_eq!(form(""), Ok(json!({})));
-    assert_eq!(
-        form("a=1,b==2"),
-        Ok(json!({"matchLabels": {"a": "1", "b": "2"}}))
-    );
+    assert_eq!(form("a=1,b==2"), Ok(json!({"matchLabels": {"a": "1", "b": "2"}})));
     assert_eq!(
         form("c in (y,x),d notin (z),e!=,f,!g,a=1"),
         Ok(json!({
@@ -193,10 +158,7 @@ fn the_object_form_has_the_names_of_kubernetes_json() {
             ],
         }))
     );
-    assert_eq!(
-        form("a>1").unwrap_err().to_string(),
-        "\"gt\" isn't supported in label selectors"
-    );
+    assert_eq!(form("a>1").unwrap_err().to_string(), "\"gt\" isn't supported in label selectors");
 }
 
 #[test]

@@ -37,11 +37,7 @@ pub(super) fn key(key: &str) -> Result<(), SelectorError> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(SelectorError::Invalid(invalid(
-        "<nil>",
-        key,
-        &faults.join("; "),
-    )))
+    Err(SelectorError::Invalid(invalid("<nil>", key, &faults.join("; "))))
 }
 
 /// Each value is empty or a name of at most 63 bytes, and an integer where it is compared.
@@ -61,11 +57,7 @@ pub(super) fn values(key: &str, operator: Operator, values: &[&str]) -> Result<(
             faults.push(VALUE_RULE.to_owned());
         }
         if !faults.is_empty() {
-            errors.push(invalid(
-                &format!("values[{index}][{key}]"),
-                value,
-                &faults.join("; "),
-            ));
+            errors.push(invalid(&format!("values[{index}][{key}]"), value, &faults.join("; ")));
         }
     }
     match errors.as_slice() {
@@ -105,9 +97,7 @@ fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.first().is_some_and(u8::is_ascii_alphanumeric)
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
 /// `[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*`
@@ -152,7 +142,5 @@ fn escaped(c: char) -> String {
 /// it would escape too, unless another character stands before it.
 fn is_printable(c: char) -> bool {
     let after_another = String::from_iter(['a', c]);
-    !after_another
-        .escape_debug()
-        .any(|escaped| escaped == '{' && c != '{')
+    !after_another.escape_debug().any(|escaped| escaped == '{' && c != '{')
 }

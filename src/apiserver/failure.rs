@@ -1,0 +1,41 @@
+//! From what went wrong in the engine to the `Status` that the HPA controller shows.
+
+use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
+use crate::engine::error::Error;
+use crate::engine::ports::BackendError;
+use crate::wire::status::Status;
+
+/// The answer to a demand that cannot be met.
+pub fn status(error: &Error, demand: &Demand) -> Status {
+    match error {
+        Error::NoValue(why) | Error::UnknownMetric(why) | Error::UnknownResource(why) => {
+            not_found(demand).because(why)
+        }
+        Error::Backend { cause: BackendError::Deadline(_), .. } | Error::StillEvaluating(_) => {
+            Status::timeout(&error.to_string())
+        }
+        Error::Backend { cause: BackendError::Unreachable(_), .. } | Error::Undiscovered(_) => {
+            Status::unavailable(error.to_string())
+        }
+        Error::NoInventory { .. } | Error::Selector { .. } => {
+            Status::bad_request(error.to_string())
+        }
+        Error::Ambiguous { .. }
+        | Error::Backend { .. }
+        | Error::BadResult { .. }
+        | Error::Inventory(_)
+        | Error::Query { .. } => Status::internal(error),
+    }
+}
+
+fn not_found(demand: &Demand) -> Status {
+    match demand {
+        Demand::Custom(CustomDemand { resource, metric, target, .. }) => match target {
+            Target::Named(name) => Status::metric_not_found_for(metric, resource, name),
+            Target::Selected(_) => Status::metric_not_found(metric, resource),
+        },
+        Demand::External(ExternalDemand { metric, .. }) => {
+            Status::external_metric_not_found(metric)
+        }
+    }
+}

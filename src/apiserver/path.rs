@@ -1,0 +1,235 @@
+//! From a URL to what is asked for. Pure: every question of syntax is settled here.
+//!
+//! The path is split at `/` while it is still encoded, and each segment decoded by itself, so that
+//! an encoded slash never reaches another route. The query string is form-encoded, and the first
+//! of several values of one parameter counts (wire-spec 1.6, 3.8, 3.9).
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
+use crate::model::object::GroupResource;
+use crate::model::selector::Selector;
+use crate::serve::health::Probe;
+use crate::wire::GroupVersion;
+use crate::wire::status::Status;
+
+/// What a path stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A document that says what is served.
+    Document(Document),
+    /// A health endpoint.
+    Health(Probe),
+    /// A value or values.
+    Metric(MetricRoute),
+}
+
+/// A document that says what is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// `/apis/GROUP`
+    Group(String),
+    /// `/apis`
+    Groups,
+    /// `/openapi/v2`
+    OpenApiV2,
+    /// `/openapi/v3`
+    OpenApiV3,
+    /// `/openapi/v3/apis/GROUP/VERSION`
+    OpenApiV3Group(String, String),
+    /// `/apis/GROUP/VERSION`
+    Resources(String, String),
+    /// `/version`
+    Version,
+}
+
+/// A request for values, and the version to answer in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricRoute {
+    /// The group and version that the path names.
+    pub version: GroupVersion,
+    /// What is asked for.
+    pub demand: Demand,
+}
+
+/// Parses a request's target.
+pub fn parse(path: &str, parameters: &Parameters<'_>) -> Result<Route, Status> {
+    let segments = segments(path)?;
+    let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
+    let document = match segments.as_slice() {
+        ["apis"] => Document::Groups,
+        ["apis", group] => Document::Group((*group).to_owned()),
+        ["apis", group, version] => Document::Resources((*group).to_owned(), (*version).to_owned()),
+        ["apis", group, version, rest @ ..] => return metric(group, version, rest, parameters),
+        ["openapi", "v2"] => Document::OpenApiV2,
+        ["openapi", "v3"] => Document::OpenApiV3,
+        ["openapi", "v3", "apis", group, version] => {
+            Document::OpenApiV3Group((*group).to_owned(), (*version).to_owned())
+        }
+        ["version"] => Document::Version,
+        _ => return Probe::of(path).map(Route::Health).ok_or_else(Status::path_not_found),
+    };
+    Ok(Route::Document(document))
+}
+
+fn metric(
+    group: &str,
+    version: &str,
+    rest: &[&str],
+    parameters: &Parameters<'_>,
+) -> Result<Route, Status> {
+    let version = GroupVersion::parse(group, version).ok_or_else(Status::path_not_found)?;
+    let demand = match version {
+        GroupVersion::Custom(_) => custom(rest, parameters).map(Demand::Custom),
+        GroupVersion::External => external(rest, parameters).map(Demand::External),
+    }?;
+    Ok(Route::Metric(MetricRoute { version, demand }))
+}
+
+/// The decoded segments of a path; a slash at the end of a discovery path means nothing.
+fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, Status> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.split('/').map(decode).collect()
+}
+
+fn decode(segment: &str) -> Result<Cow<'_, str>, Status> {
+    let bad = |what| Status::bad_request(format!("the path segment {segment:?} {what}"));
+    let escapes = segment.bytes().filter(|byte| *byte == b'%').count();
+    let complete = segment
+        .split('%')
+        .skip(1)
+        .filter(|rest| {
+            rest.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+        })
+        .count();
+    if escapes != complete {
+        return Err(bad("has an incomplete percent-encoding"));
+    }
+    let decoded =
+        percent_decode_str(segment).decode_utf8().map_err(|_| bad("is not UTF-8 when decoded"))?;
+    if decoded == "." || decoded == ".." || decoded.contains(['/', '\0']) {
+        return Err(bad("cannot be a name"));
+    }
+    Ok(decoded)
+}
+
+fn custom(segments: &[&str], parameters: &Parameters<'_>) -> Result<CustomDemand, Status> {
+    let (resource, namespace, name, metric) = match segments {
+        ["namespaces", namespace, "metrics", metric] => ("namespaces", None, *namespace, *metric),
+        ["namespaces", namespace, resource, name, metric] => {
+            (*resource, Some(*namespace), *name, *metric)
+        }
+        ["namespaces", ..] if segments.len() < 5 => {
+            return Err(Status::bad_request("invalid request path"));
+        }
+        [resource, name, metric] => (*resource, None, *name, *metric),
+        [] | [_] | [_, _] => return Err(Status::bad_request("invalid request path")),
+        _ => return Err(Status::path_not_found()),
+    };
+    if [resource, namespace.unwrap_or(name), name, metric].contains(&"") {
+        return Err(Status::path_not_found());
+    }
+    parameters.refuse_watch()?;
+    parameters.check_field_selector(name)?;
+    let target = if name == "*" {
+        Target::Selected(parameters.selector("labelSelector")?)
+    } else {
+        // A named request means that object whatever its labels, but a selector that cannot be
+        // parsed is an error all the same.
+        parameters.selector("labelSelector")?;
+        Target::Named(name.to_owned())
+    };
+    Ok(CustomDemand {
+        resource: GroupResource::parse(&resource.to_lowercase()),
+        namespace: namespace.map(str::to_owned),
+        target,
+        metric: metric.to_owned(),
+        metric_selector: parameters.selector("metricLabelSelector")?,
+    })
+}
+
+fn external(segments: &[&str], parameters: &Parameters<'_>) -> Result<ExternalDemand, Status> {
+    let (namespace, metric) = match segments {
+        ["namespaces", namespace, metric] => (*namespace, *metric),
+        [] | [_] | ["namespaces", _] => return Err(Status::bad_request("invalid request path")),
+        _ => return Err(Status::path_not_found()),
+    };
+    if namespace.is_empty() || metric.is_empty() {
+        return Err(Status::path_not_found());
+    }
+    parameters.refuse_watch()?;
+    parameters.check_field_selector("")?;
+    Ok(ExternalDemand {
+        namespace: namespace.to_owned(),
+        metric: metric.to_lowercase(),
+        selector: parameters.selector("labelSelector")?,
+    })
+}
+
+/// The parameters of the query string, decoded. List options that mean nothing for metrics are
+/// ignored.
+#[derive(Debug)]
+pub struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Parameters<'a> {
+    /// Decodes a query string, which is never an error: what is no encoding is taken as it stands.
+    pub fn parse(query: &'a str) -> Self {
+        Self(url::form_urlencoded::parse(query.as_bytes()).collect())
+    }
+
+    /// The first value of a parameter.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
+    }
+
+    fn selector(&self, name: &str) -> Result<Selector, Status> {
+        match self.first(name) {
+            None => Ok(Selector::default()),
+            Some(text) => {
+                Selector::parse(text).map_err(|error| Status::bad_request(error.to_string()))
+            }
+        }
+    }
+
+    fn refuse_watch(&self) -> Result<(), Status> {
+        // As Go's strconv.ParseBool reads it, except that what is no boolean is no watch.
+        match self.first("watch") {
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => {
+                Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A field selector can only repeat the name that the path has already.
+    fn check_field_selector(&self, name: &str) -> Result<(), Status> {
+        for term in self.first("fieldSelector").unwrap_or_default().split(',') {
+            let Some((field, value)) = term.split_once('=') else {
+                if term.trim().is_empty() {
+                    continue;
+                }
+                return Err(Status::bad_request(format!(
+                    "invalid field selector {term:?}: use metadata.name=NAME"
+                )));
+            };
+            let (field, value) = (field.trim(), value.trim_start_matches('=').trim());
+            if field != "metadata.name" {
+                return Err(Status::bad_request(format!(
+                    "{field:?} is not a known field selector: only \"metadata.name\""
+                )));
+            }
+            if !name.is_empty() && value != name {
+                return Err(Status::bad_request(
+                    "fieldSelector metadata.name doesn't match requested name",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::wire::CustomVersion;
+
+const C2: &str = "/apis/custom.metrics.k8s.io/v1beta2";
+const E: &str = "/apis/external.metrics.k8s.io/v1beta1";
+
+fn parse_text(target: &str) -> Result<Route, (u16, String)> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    parse(path, &Parameters::parse(query)).map_err(|status| (status.code.as_u16(), status.message))
+}
+
+fn custom_demand(namespace: Option<&str>, resource: &str, target: Target, metric: &str) -> Route {
+    Route::Metric(MetricRoute {
+        version: GroupVersion::Custom(CustomVersion::V1Beta2),
+        demand: Demand::Custom(CustomDemand {
+            resource: GroupResource::parse(resource),
+            namespace: namespace.map(str::to_owned),
+            target,
+            metric: metric.to_owned(),
+            metric_selector: Selector::default(),
+        }),
+    })
+}
+
+fn external_demand(namespace: &str, metric: &str, selector: &str) -> Route {
+    Route::Metric(MetricRoute {
+        version: GroupVersion::External,
+        demand: Demand::External(ExternalDemand {
+            namespace: namespace.to_owned(),
+            metric: metric.to_owned(),
+            selector: Selector::parse(selector).unwrap(),
+        }),
+    })
+}
+
+fn named(name: &str) -> Target {
+    Target::Named(name.to_owned())
+}
+
+fn selected(selector: &str) -> Target {
+    Target::Selected(Selector::parse(selector).unwrap())
+}
+
+#[test]
+fn paths_that_are_not_metrics_have_their_routes() {
+    let custom = || "custom.metrics.k8s.io".to_owned();
+    let documents = [
+        ("/apis", Document::Groups),
+        ("/apis/", Document::Groups),
+        ("/apis/custom.metrics.k8s.io", Document::Group(custom())),
+        (C2, Document::Resources(custom(), "v1beta2".into())),
+        ("/apis/custom.metrics.k8s.io/v1beta2/", Document::Resources(custom(), "v1beta2".into())),
+        ("/openapi/v2", Document::OpenApiV2),
+        ("/openapi/v3", Document::OpenApiV3),
+        (
+            "/openapi/v3/apis/custom.metrics.k8s.io/v1beta1?hash=1",
+            Document::OpenApiV3Group(custom(), "v1beta1".into()),
+        ),
+        ("/version", Document::Version),
+    ];
+    for (path, document) in documents {
+        assert_eq!(parse_text(path), Ok(Route::Document(document)), "{path}");
+    }
+    let probes = [
+        ("/healthz", Probe::Healthz),
+        ("/livez", Probe::Livez),
+        ("/readyz?verbose", Probe::Readyz),
+    ];
+    for (path, probe) in probes {
+        assert_eq!(parse_text(path), Ok(Route::Health(probe)), "{path}");
+    }
+}
+
+#[test]
+fn each_shape_of_metric_request_is_understood() {
+    let routes = [
+        (
+            format!("{C2}/namespaces/default/pods/%2A/hits?labelSelector=app%3Dweb"),
+            custom_demand(Some("default"), "pods", selected("app=web"), "hits"),
+        ),
+        (
+            format!("{C2}/namespaces/default/pods/*/hits"),
+            custom_demand(Some("default"), "pods", selected(""), "hits"),
+        ),
+        (
+            format!("{C2}/namespaces/default/deployments.apps/web/hits"),
+            custom_demand(Some("default"), "deployments.apps", named("web"), "hits"),
+        ),
+        (
+            format!("{C2}/namespaces/default/Things.apps.example.com/web/hits"),
+            custom_demand(Some("default"), "things.apps.example.com", named("web"), "hits"),
+        ),
+        (
+            format!("{C2}/namespaces/default/metrics/orders"),
+            custom_demand(None, "namespaces", named("default"), "orders"),
+        ),
+        (format!("{C2}/nodes/n1/load"), custom_demand(None, "nodes", named("n1"), "load")),
+        (format!("{C2}/nodes/%2A/load"), custom_demand(None, "nodes", selected(""), "load")),
+        (
+            format!("{C2}/namespaces/default/pods/web-0/ns:rate.5m-total"),
+            custom_demand(Some("default"), "pods", named("web-0"), "ns:rate.5m-total"),
+        ),
+        (
+            format!("{C2}/namespaces/default/pods/web-0/a%20b"),
+            custom_demand(Some("default"), "pods", named("web-0"), "a b"),
+        ),
+        (
+            format!("{C2}/nodes/n1/load?fieldSelector=metadata.name%3Dn1&limit=500&timeout=32s"),
+            custom_demand(None, "nodes", named("n1"), "load"),
+        ),
+        (
+            format!("{E}/namespaces/default/QUEUE_depth?labelSelector=a+in+%28c%2Cb%29"),
+            external_demand("default", "queue_depth", "a in (b,c)"),
+        ),
+        (
+            format!("{E}/namespaces/default/q?labelSelector=a%3D1&labelSelector=a%3D2"),
+            external_demand("default", "q", "a=1"),
+        ),
+    ];
+    for (path, route) in routes {
+        assert_eq!(parse_text(&path), Ok(route), "{path}");
+    }
+}
+
+#[test]
+fn what_is_no_request_is_refused_with_the_reason() {
+    let refusals = [
+        ("/".to_owned(), 404),
+        ("/nothing".to_owned(), 404),
+        ("//apis".to_owned(), 404),
+        ("/apis/unknown.io/v1/namespaces/a/pods/b/c".to_owned(), 404),
+        (format!("{C2}/namespaces"), 400),
+        (format!("{C2}/namespaces/default"), 400),
+        (format!("{C2}/namespaces/default/pods"), 400),
+        (format!("{C2}/namespaces/default/pods/web-0"), 400),
+        (format!("{C2}/namespaces/default/pods/web-0/hits/more"), 404),
+        (format!("{C2}/namespaces/default/pods//hits"), 404),
+        (format!("{C2}/nodes/n1"), 400),
+        (format!("{C2}/nodes/n1/load/more"), 404),
+        (format!("{C2}/nodes/n1/%zz"), 400),
+        (format!("{C2}/nodes/n1/%2"), 400),
+        (format!("{C2}/nodes/%ff/load"), 400),
+        (format!("{C2}/nodes/%00/load"), 400),
+        (format!("{C2}/nodes/%2e%2e/load"), 400),
+        (format!("{C2}/nodes/../load"), 400),
+        (format!("{C2}/nodes/a%2Fb/load"), 400),
+        (format!("{C2}/nodes/n1/load?labelSelector=a%20b"), 400),
+        (format!("{C2}/nodes/n1/load?metricLabelSelector=a%20b"), 400),
+        (format!("{C2}/nodes/n1/load?fieldSelector=metadata.name%3Dn2"), 400),
+        (format!("{C2}/nodes/n1/load?fieldSelector=spec.x%3Dn2"), 400),
+        (format!("{C2}/nodes/n1/load?watch=true"), 405),
+        (format!("{E}/namespaces/default"), 400),
+        (format!("{E}/namespaces/default/q/more"), 404),
+        (format!("{E}/namespaces/default/q?watch=1"), 405),
+        (format!("{E}/namespaces/default/q?labelSelector=a%20b"), 400),
+    ];
+    for (path, code) in refusals {
+        let refusal = parse_text(&path).expect_err(&path);
+        assert_eq!(refusal.0, code, "{path}: {}", refusal.1);
+        assert!(!refusal.1.is_empty(), "{path}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_target_makes_the_parser_panic(path in "(/[ -~]{0,12}){0,8}", query in "[ -~]{0,40}") {
+        let _route = parse(&path, &Parameters::parse(&query));
+    }
+
+    #[test]
+    fn a_metric_of_any_name_is_found_under_its_encoding(name in "[^/\0]{1,20}") {
+        prop_assume!(name != "." && name != "..");
+        let encoded =
+            percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC);
+        let route = parse_text(&format!("{C2}/nodes/n1/{encoded}"));
+        prop_assert_eq!(route, Ok(custom_demand(None, "nodes", named("n1"), &name)));
+    }
+}

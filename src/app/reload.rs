@@ -1,0 +1,77 @@
+//! Follows the configuration file: a good change is sent on, a bad one is told and left.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Config};
+use crate::telemetry::metrics::Metrics;
+
+/// Reads and checks the file.
+pub(super) async fn load(path: &Path) -> Result<(String, Config), Error> {
+    let text = read(path).await?;
+    let config = config::parse(&path.display().to_string(), &text)?;
+    Ok((text, config))
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// It cannot be read.
+    #[error("cannot read the configuration {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not valid.
+    #[error(transparent)]
+    Invalid(#[from] config::ConfigError),
+}
+
+/// Looks at the file at each interval until the stop.
+///
+/// The content is compared, not the time: a ConfigMap volume swaps a link, and editors do what
+/// they like. A change that cannot be used is told once.
+pub(super) async fn follow(
+    path: PathBuf,
+    mut text: String,
+    every: Duration,
+    config: watch::Sender<Arc<Config>>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
+    let mut told: Option<String> = None;
+    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        let error = match read(&path).await {
+            Ok(now) if now == text => continue,
+            Ok(now) => match config::parse(&path.display().to_string(), &now) {
+                Ok(changed) => {
+                    text = now;
+                    told = None;
+                    super::warn_of(&changed);
+                    metrics.config_reloaded();
+                    config.send_replace(Arc::new(changed));
+                    continue;
+                }
+                Err(error) => Error::from(error),
+            },
+            Err(error) => error,
+        };
+        let message = crate::telemetry::chain(&error);
+        if told.as_ref() != Some(&message) {
+            metrics.config_rejected(&error);
+            told = Some(message);
+        }
+    }
+}
+
+async fn read(path: &Path) -> Result<String, Error> {
+    tokio::fs::read_to_string(path)
+        .await
+        .map_err(|source| Error::Read { path: path.to_owned(), source })
+}

@@ -1,0 +1,231 @@
+//! Which metrics are served, and by which rule and series: what discovery has found.
+//!
+//! Immutable. A new one is built whenever the rules, the series or the kinds have changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::object::{Kind, Kinds, Scope};
+use crate::model::value::SeriesNames;
+use crate::promql::rule::{self, Rule};
+
+/// How many served names a "no such metric" suggests.
+const SUGGESTIONS: usize = 3;
+
+/// Below this Jaro-Winkler similarity a name is not worth suggesting.
+const SUGGESTION_SIMILARITY: f64 = 0.75;
+
+/// Everything that is served.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// The kinds it was built with, which requests are resolved against.
+    kinds: Arc<Kinds>,
+    custom: BTreeMap<String, Vec<CustomMetric>>,
+    external: BTreeMap<String, Served>,
+    undiscovered: Vec<String>,
+    collisions: Vec<String>,
+}
+
+/// A metric of objects of one kind.
+#[derive(Clone, Debug)]
+pub struct CustomMetric {
+    /// The kind that it describes.
+    pub kind: Arc<Kind>,
+    /// What it is computed from.
+    pub served: Served,
+}
+
+/// What a metric is computed from.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// The name of the series.
+    pub series: String,
+}
+
+/// A rule with what is known of its series.
+#[derive(Clone, Debug)]
+pub struct Discovered {
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// Its series; `None` where they have never been listed, with the reason.
+    pub series: Result<Arc<SeriesNames>, String>,
+}
+
+impl Catalog {
+    /// Joins the rules with their series. Where two give the same name to a metric of the same
+    /// kind, the later rule wins, and within a rule the series that sorts last.
+    pub fn build(
+        rules: impl IntoIterator<Item = Discovered>,
+        external_rules: impl IntoIterator<Item = Discovered>,
+        kinds: Arc<Kinds>,
+    ) -> Self {
+        let mut catalog = Self { kinds: Arc::clone(&kinds), ..Self::default() };
+        for Discovered { rule, series } in rules {
+            match series {
+                Ok(series) => catalog.add_custom(&rule, &series, &kinds),
+                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path())),
+            }
+        }
+        for Discovered { rule, series } in external_rules {
+            match series {
+                Ok(series) => catalog.add_external(&rule, &series),
+                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path())),
+            }
+        }
+        catalog
+    }
+
+    fn add_custom(&mut self, rule: &Arc<Rule>, series: &SeriesNames, kinds: &Kinds) {
+        for (series, labels) in series {
+            let Some(name) = rule.metric_name(series) else { continue };
+            for kind in rule.described_kinds(labels.iter().map(String::as_str), kinds) {
+                let served = Served { rule: Arc::clone(rule), series: series.clone() };
+                let metrics = self.custom.entry(name.clone()).or_default();
+                if let Some(earlier) = metrics.iter_mut().find(|metric| metric.kind == kind) {
+                    let what = format!("{}/{name}", kind.group_resource());
+                    self.collisions.push(collision(&what, &earlier.served, &served));
+                    earlier.served = served;
+                } else {
+                    metrics.push(CustomMetric { kind, served });
+                }
+            }
+        }
+    }
+
+    fn add_external(&mut self, rule: &Arc<Rule>, series: &SeriesNames) {
+        for series in series.keys() {
+            let Some(name) = rule.metric_name(series) else { continue };
+            // The HPA controller asks in lower case whatever the HPA says.
+            let name = name.to_lowercase();
+            if rule::refused_external_name(&name) {
+                self.collisions.push(format!(
+                    "{} names an external metric `{name}`, which Kubernetes authorizes as a part \
+                     of the namespace itself; it is not served",
+                    rule.path()
+                ));
+                continue;
+            }
+            let served = Served { rule: Arc::clone(rule), series: series.clone() };
+            if let Some(earlier) = self.external.get(&name) {
+                self.collisions.push(collision(&name, earlier, &served));
+            }
+            self.external.insert(name, served);
+        }
+    }
+
+    /// The kinds that names in requests stand for.
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
+    /// What a metric of a kind is computed from.
+    pub fn custom(&self, kind: &Kind, metric: &str) -> Option<&CustomMetric> {
+        self.custom.get(metric)?.iter().find(|custom| *custom.kind == *kind)
+    }
+
+    /// What an external metric is computed from; names are in lower case.
+    pub fn external(&self, metric: &str) -> Option<&Served> {
+        self.external.get(metric)
+    }
+
+    /// Every custom metric: name, resource with its group, and scope.
+    pub fn custom_metrics(&self) -> impl Iterator<Item = (&str, &Kind)> {
+        self.custom
+            .iter()
+            .flat_map(|(name, metrics)| metrics.iter().map(move |metric| (&**name, &*metric.kind)))
+    }
+
+    /// Every external metric's name.
+    pub fn external_metrics(&self) -> impl Iterator<Item = &str> {
+        self.external.keys().map(String::as_str)
+    }
+
+    /// How many metrics there are: custom, by kind, and external.
+    pub fn len(&self) -> usize {
+        self.custom.values().map(Vec::len).sum::<usize>() + self.external.len()
+    }
+
+    /// Whether nothing is served.
+    pub fn is_empty(&self) -> bool {
+        self.custom.is_empty() && self.external.is_empty()
+    }
+
+    /// Rules whose series have never been listed, each with the reason.
+    pub fn undiscovered(&self) -> &[String] {
+        &self.undiscovered
+    }
+
+    /// Names that more than one rule or series gave, and which won.
+    pub fn collisions(&self) -> &[String] {
+        &self.collisions
+    }
+
+    /// A sentence on why a metric of a kind is not served: what is, instead.
+    pub fn why_no_custom(&self, kind: &Kind, metric: &str) -> String {
+        let resource = kind.group_resource();
+        if let Some(metrics) = self.custom.get(metric) {
+            let kinds: Vec<_> =
+                metrics.iter().map(|metric| metric.kind.group_resource().to_string()).collect();
+            return format!(
+                "it is served for {}, since its series carry no label that names {}",
+                kinds.join(", "),
+                kind.plural
+            );
+        }
+        let names = self.custom_metrics().filter(|(_, other)| *other == kind).map(|(name, _)| name);
+        suggest(
+            metric,
+            names,
+            &format!("no rule serves it; {resource} have no metric with a name like it"),
+        )
+    }
+
+    /// A sentence on why an external metric is not served.
+    pub fn why_no_external(&self, metric: &str) -> String {
+        suggest(metric, self.external_metrics(), "no external rule serves it")
+    }
+
+    /// Whether objects of a kind are in a namespace while the request is not, or the other way.
+    pub fn scope_mismatch(kind: &Kind, namespace: Option<&str>) -> Option<String> {
+        let resource = kind.group_resource();
+        match (kind.scope, namespace) {
+            (Scope::Namespaced, None) => {
+                Some(format!("{resource} are in a namespace: ask under /namespaces/NAMESPACE/"))
+            }
+            (Scope::Cluster, Some(_)) if kind.is_namespace() => Some(
+                "a metric of a namespace is asked for as /namespaces/NAMESPACE/metrics/METRIC"
+                    .to_owned(),
+            ),
+            (Scope::Cluster, Some(_)) => {
+                Some(format!("{resource} are in no namespace: ask without /namespaces/NAMESPACE"))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn collision(what: &str, earlier: &Served, later: &Served) -> String {
+    format!(
+        "{what} comes from series {} of {} and from series {} of {}; the latter is served",
+        earlier.series,
+        earlier.rule.path(),
+        later.series,
+        later.rule.path()
+    )
+}
+
+fn suggest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>, otherwise: &str) -> String {
+    let mut near: Vec<_> = names
+        .map(|name| (strsim::jaro_winkler(wanted, name), name))
+        .filter(|(similarity, _)| *similarity >= SUGGESTION_SIMILARITY)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    near.truncate(SUGGESTIONS);
+    if near.is_empty() {
+        return otherwise.to_owned();
+    }
+    let names: Vec<_> = near.into_iter().map(|(_, name)| name).collect();
+    format!("no rule serves it; the nearest names are {}", names.join(", "))
+}

@@ -1,0 +1,225 @@
+//! Lists the series of each rule at an interval and builds the catalog of what is served.
+//!
+//! Each distinct series query is listed once, however many rules have it. One that fails or finds
+//! nothing harms only itself: what was found before stays until it has not been seen for twice
+//! the maximum age, then it is gone, which is logged and counted.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::engine::catalog::{Catalog, Discovered};
+use crate::engine::ports::{Backend, BackendError, Inventory};
+use crate::model::object::Kinds;
+use crate::model::value::SeriesNames;
+use crate::promql::rule::Rule;
+use crate::telemetry::metrics::Metrics;
+
+/// How many listings are asked for at once.
+const CONCURRENT_LISTINGS: usize = 4;
+
+/// How often the inventory is asked whether its kinds have changed.
+const KINDS_POLL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often, and how far back.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// From one listing to the next: `--metrics-relist-interval`.
+    pub relist_interval: Duration,
+    /// Series with a sample in this span before now are listed: `--metrics-max-age`.
+    pub max_age: Duration,
+}
+
+/// What is known of the series of one query.
+#[derive(Debug, Default)]
+struct Listing {
+    /// By metric: the label names, and when it was last seen.
+    metrics: BTreeMap<String, (BTreeSet<String>, Instant)>,
+    /// Why there has never been a list; `None` once there has.
+    never_listed: Option<String>,
+}
+
+/// The discovery loop.
+pub struct Discovery<B, I> {
+    engine: Arc<Engine<B, I>>,
+    config: watch::Receiver<Arc<Config>>,
+    schedule: Schedule,
+    metrics: Arc<Metrics>,
+    /// By series query.
+    listings: HashMap<String, Listing>,
+    told_collisions: HashSet<String>,
+}
+
+impl<B: Backend, I: Inventory> Discovery<B, I> {
+    /// A loop that has not listed anything yet.
+    pub fn new(
+        engine: Arc<Engine<B, I>>,
+        config: watch::Receiver<Arc<Config>>,
+        schedule: Schedule,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            engine,
+            config,
+            schedule,
+            metrics,
+            listings: HashMap::new(),
+            told_collisions: HashSet::new(),
+        }
+    }
+
+    /// Lists at each interval, and at once when the configuration changes, for as long as there is
+    /// somebody who could change it. Calls `first_done` when every rule has been listed or has
+    /// failed to be for the first time.
+    pub async fn run(mut self, first_done: impl FnOnce()) {
+        // Until the first list is in, a request is told that its metric is not discovered yet.
+        self.publish(&self.config.borrow().clone());
+        let mut first_done = Some(first_done);
+        loop {
+            self.relist().await;
+            if let Some(first_done) = first_done.take() {
+                first_done();
+            }
+            if !self.wait().await {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next listing; false where there will be none.
+    async fn wait(&mut self) -> bool {
+        let next = Instant::now() + self.schedule.relist_interval;
+        let mut kinds = self.engine.inventory().kinds();
+        let mut polls = tokio::time::interval(KINDS_POLL_INTERVAL);
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => return true,
+                changed = self.config.changed() => return changed.is_ok(),
+                _ = polls.tick() => {
+                    let current = self.engine.inventory().kinds();
+                    if !Arc::ptr_eq(&kinds, &current) {
+                        kinds = current;
+                        self.publish(&self.config.borrow().clone());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn relist(&mut self) {
+        let config = self.config.borrow_and_update().clone();
+        let queries: HashSet<&str> = all_rules(&config).map(|rule| rule.series_query()).collect();
+        self.listings.retain(|query, _| queries.contains(query.as_str()));
+        let engine = Arc::clone(&self.engine);
+        let since = since(self.schedule.max_age);
+        let mut answers = stream::iter(queries)
+            .map(|query| {
+                let engine = &engine;
+                async move { (query, engine.backend().series(query, since).await) }
+            })
+            .buffer_unordered(CONCURRENT_LISTINGS);
+        while let Some((query, answer)) = answers.next().await {
+            let is_news = self.listings.get(query).is_none_or(|known| known.never_listed.is_some());
+            self.take(&config, query, answer);
+            // A metric that is new need not wait for the listings that are slow.
+            if is_news {
+                self.publish(&config);
+            }
+        }
+        self.publish(&config);
+    }
+
+    fn take(&mut self, config: &Config, query: &str, answer: Result<SeriesNames, BackendError>) {
+        let now = Instant::now();
+        let listing = self.listings.entry(query.to_owned()).or_insert_with(|| Listing {
+            never_listed: Some("not listed yet".to_owned()),
+            ..Listing::default()
+        });
+        let failure = match answer {
+            Ok(series) => {
+                listing.never_listed = None;
+                let seen = series.into_iter().map(|(name, labels)| (name, (labels, now)));
+                listing.metrics.extend(seen);
+                None
+            }
+            Err(error) => {
+                if listing.never_listed.is_some() {
+                    listing.never_listed = Some(error.to_string());
+                }
+                Some(error)
+            }
+        };
+        let known = listing.metrics.len();
+        let lifetime = self.schedule.max_age * 2;
+        listing.metrics.retain(|_, (_, seen)| now.duration_since(*seen) <= lifetime);
+        let left = listing.metrics.len();
+        for rule in all_rules(config).filter(|rule| rule.series_query() == query) {
+            match &failure {
+                None => self.metrics.discovery_succeeded(&rule.path(), left, Timestamp::now()),
+                Some(error) => self.metrics.discovery_failed(&rule.path(), error),
+            }
+            if left < known {
+                self.metrics.discovery_expired(&rule.path(), known - left);
+            }
+        }
+    }
+
+    fn publish(&mut self, config: &Config) {
+        let kinds = self.engine.inventory().kinds();
+        let catalog = self.catalog(config, kinds);
+        for collision in catalog.collisions() {
+            if self.told_collisions.insert(collision.clone()) {
+                warn!("{collision}");
+            }
+        }
+        self.told_collisions.retain(|told| catalog.collisions().contains(told));
+        let before = self.engine.catalog().len();
+        if catalog.len() != before {
+            info!(metrics = catalog.len(), before, "The served metrics have changed");
+        }
+        self.engine.publish_catalog(catalog);
+    }
+
+    fn catalog(&self, config: &Config, kinds: Arc<Kinds>) -> Catalog {
+        // Rules often share a query; its names are copied once.
+        let mut names: HashMap<&str, Arc<SeriesNames>> = HashMap::new();
+        let mut discovered = |rule: &Arc<Rule>| {
+            let series = match self.listings.get_key_value(rule.series_query()) {
+                None => Err("not listed yet".to_owned()),
+                Some((_, Listing { never_listed: Some(reason), .. })) => Err(reason.clone()),
+                Some((query, listing)) => {
+                    Ok(Arc::clone(names.entry(query).or_insert_with(|| Arc::new(listing.names()))))
+                }
+            };
+            Discovered { rule: Arc::clone(rule), series }
+        };
+        let rules: Vec<_> = config.rules.iter().map(&mut discovered).collect();
+        let external_rules: Vec<_> = config.external_rules.iter().map(discovered).collect();
+        Catalog::build(rules, external_rules, kinds)
+    }
+}
+
+impl Listing {
+    fn names(&self) -> SeriesNames {
+        self.metrics.iter().map(|(name, (labels, _))| (name.clone(), labels.clone())).collect()
+    }
+}
+
+fn all_rules(config: &Config) -> impl Iterator<Item = &Arc<Rule>> {
+    config.rules.iter().chain(&config.external_rules)
+}
+
+fn since(max_age: Duration) -> Timestamp {
+    jiff::SignedDuration::try_from(max_age)
+        .ok()
+        .and_then(|age| Timestamp::now().checked_sub(age).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+}

@@ -1,0 +1,89 @@
+//! Why a request has no answer. The texts are read by people in an HPA's condition.
+
+use std::time::Duration;
+
+use crate::engine::ports::{BackendError, InventoryError};
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The backend gave no answer.
+    #[error("{cause} (asked by {rule}: {promql})")]
+    Backend {
+        /// The rule's path in the configuration.
+        rule: String,
+        /// The query.
+        promql: String,
+        /// What went wrong; not a `source`, since its text is part of this one.
+        cause: BackendError,
+    },
+    /// Several samples describe the same object, and none of them is more right than the others.
+    #[error(
+        "{rule} found {count} values for {object}: {first} and {second}; aggregate them with \
+         `by (<<.GroupBy>>)`, or set `compat: {{lastSampleWins: true}}` on the rule"
+    )]
+    Ambiguous {
+        /// The rule's path in the configuration.
+        rule: String,
+        /// The object's name.
+        object: String,
+        /// How many samples there are.
+        count: usize,
+        /// The labels of one.
+        first: String,
+        /// The labels of another.
+        second: String,
+    },
+    /// The result is not one that a metric can be made of.
+    #[error("{rule} cannot use what Prometheus answered: {reason} ({promql})")]
+    BadResult {
+        /// The rule's path in the configuration.
+        rule: String,
+        /// The query.
+        promql: String,
+        /// What is wrong with the result.
+        reason: String,
+    },
+    /// The inventory could not be asked.
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
+    /// A selector needs an inventory, and there is none.
+    #[error(
+        "labelSelector needs to know the labels of {resource}: give --objects with what \
+         `kubectl get {resource} -A -o yaml` prints"
+    )]
+    NoInventory {
+        /// The resource.
+        resource: String,
+    },
+    /// No value: the object has none, or it is not a number that can be told.
+    #[error("{0}")]
+    NoValue(String),
+    /// The rule cannot make a query of the request.
+    #[error("{rule} cannot make a query: {reason}")]
+    Query {
+        /// The rule's path in the configuration.
+        rule: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The first evaluation takes longer than a request may wait; a later request will find it.
+    #[error("the first evaluation takes longer than {0:?}; it goes on, ask again")]
+    StillEvaluating(Duration),
+    /// Nothing serves the metric; says why.
+    #[error("{0}")]
+    UnknownMetric(String),
+    /// There is no such kind, or not at that scope.
+    #[error("{0}")]
+    UnknownResource(String),
+    /// Whether the metric exists cannot be told: its series could not be listed yet.
+    #[error("{0}")]
+    Undiscovered(String),
+}
+
+impl Error {
+    /// Whether there is no such metric, as opposed to a metric without an answer.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::UnknownMetric(_) | Self::UnknownResource(_) | Self::Undiscovered(_))
+    }
+}

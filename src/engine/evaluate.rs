@@ -1,0 +1,187 @@
+//! From a query's result to the answer: which sample is whose value, and which is none.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::engine::answer::{Answer, CustomAnswer, ExternalAnswer, ObjectValue, SeriesValue};
+use crate::engine::error::Error;
+use crate::engine::plan::{ObjectsReading, Plan, Reading, Wanted};
+use crate::model::quantity::{Milli, Rounding};
+use crate::model::value::{Labels, Point, QueryResult, Sample};
+use crate::promql::rule::Rule;
+
+/// A sample older than this at the time of the evaluation is no value any more: as long as
+/// Prometheus itself looks back for one.
+const MAX_SAMPLE_AGE_SECONDS: f64 = 300.0;
+
+/// Reads a result as its plan says.
+pub fn evaluate(plan: Plan, result: QueryResult, now: Timestamp) -> Result<Answer, Error> {
+    let Plan { rule, promql, window, reading } = plan;
+    match reading {
+        Reading::Objects(reading) => {
+            let QueryResult::Vector(samples) = result else {
+                return Err(Error::BadResult {
+                    rule: rule.path(),
+                    promql,
+                    reason: "a scalar names no object; a metric of objects needs a vector".into(),
+                });
+            };
+            custom(&rule, window, reading, samples, now).map(Answer::Custom)
+        }
+        Reading::Series(metric) => {
+            Ok(Answer::External(external(&rule, window, metric, result, now)))
+        }
+    }
+}
+
+fn custom(
+    rule: &Rule,
+    window: Option<Duration>,
+    reading: ObjectsReading,
+    samples: Vec<Sample>,
+    now: Timestamp,
+) -> Result<CustomAnswer, Error> {
+    let ObjectsReading { kind, namespace, metric, metric_selector, label, wanted } = reading;
+    let mut by_object = group(rule, &label, samples)?;
+    let mut value_of = |name: &str| {
+        let (value, timestamp) = value(rule, by_object.remove(name)?.point, now)?;
+        Some(ObjectValue { name: name.into(), value, timestamp })
+    };
+    let (values, chosen_from) = match wanted {
+        Wanted::One(name) => {
+            let Some(value) = value_of(&name) else {
+                return Err(Error::NoValue(format!(
+                    "{} has no sample that names {} {name}",
+                    rule.path(),
+                    kind.singular
+                )));
+            };
+            (vec![value], None)
+        }
+        Wanted::These(names, objects) => {
+            (names.iter().filter_map(|name| value_of(name)).collect(), Some(objects))
+        }
+        Wanted::Any => {
+            let mut values: Vec<_> = by_object
+                .into_iter()
+                .filter(|(name, _)| !name.is_empty())
+                .filter_map(|(name, sample)| {
+                    let (value, timestamp) = value(rule, sample.point, now)?;
+                    Some(ObjectValue { name, value, timestamp })
+                })
+                .collect();
+            values.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            (values, None)
+        }
+    };
+    Ok(CustomAnswer {
+        kind,
+        namespace,
+        metric,
+        metric_selector,
+        window,
+        core_api_version_slash: rule.compat().core_api_version_slash,
+        values,
+        chosen_from,
+    })
+}
+
+/// The samples by the object that they name.
+fn group(
+    rule: &Rule,
+    label: &str,
+    samples: Vec<Sample>,
+) -> Result<HashMap<Box<str>, Sample>, Error> {
+    let mut by_object: HashMap<Box<str>, Sample> = HashMap::with_capacity(samples.len());
+    let count = |object: &str, samples: &[Sample]| {
+        samples.iter().filter(|sample| sample.labels.get(label) == Some(object)).count()
+    };
+    let mut rest = samples.into_iter();
+    while let Some(sample) = rest.next() {
+        let object: Box<str> = sample.labels.get(label).unwrap_or_default().into();
+        match by_object.entry(object) {
+            Entry::Vacant(free) => {
+                free.insert(sample);
+            }
+            Entry::Occupied(mut taken) if rule.compat().last_sample_wins => {
+                taken.insert(sample);
+            }
+            Entry::Occupied(taken) => {
+                return Err(Error::Ambiguous {
+                    rule: rule.path(),
+                    object: taken.key().to_string(),
+                    count: 2 + count(taken.key(), rest.as_slice()),
+                    first: describe(&taken.get().labels),
+                    second: describe(&sample.labels),
+                });
+            }
+        }
+    }
+    Ok(by_object)
+}
+
+fn describe(labels: &Labels) -> String {
+    let pairs: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", pairs.join(","))
+}
+
+fn external(
+    rule: &Rule,
+    window: Option<Duration>,
+    metric: String,
+    result: QueryResult,
+    now: Timestamp,
+) -> ExternalAnswer {
+    let samples = match result {
+        QueryResult::Scalar(point) => vec![Sample { labels: Labels::default(), point }],
+        QueryResult::Vector(samples) => samples,
+    };
+    let mut values: Vec<_> = samples
+        .into_iter()
+        .filter_map(|Sample { labels, point }| {
+            let (value, timestamp) = value(rule, point, now)?;
+            // With an averageValue target the HPA controller takes a negative sum for an
+            // overflow, and scales to the maximum.
+            (value >= Milli(0) || rule.compat().negative_external).then_some(SeriesValue {
+                labels,
+                value,
+                timestamp,
+            })
+        })
+        .collect();
+    values.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+    keep_sum_in_range(&mut values);
+    ExternalAnswer { metric, window, values }
+}
+
+/// The HPA controller adds the values up in an `i64` of thousandths that wraps.
+fn keep_sum_in_range(values: &mut [SeriesValue]) {
+    let mut room = Milli::MAX;
+    for item in values {
+        item.value = item.value.min(room);
+        room = Milli(room.0.saturating_sub(item.value.0.max(0)));
+    }
+}
+
+/// The value and time of a sample; `None` where it is missing data.
+fn value(rule: &Rule, point: Point, now: Timestamp) -> Option<(Milli, i64)> {
+    let compat = rule.compat();
+    #[expect(clippy::cast_precision_loss, reason = "an age in seconds needs no more than 52 bits")]
+    let now_seconds = now.as_millisecond() as f64 / 1000.0;
+    if now_seconds - point.timestamp > MAX_SAMPLE_AGE_SECONDS {
+        return None;
+    }
+    let number = if point.value.is_nan() && compat.nan_as_zero { 0.0 } else { point.value };
+    let rounding = if compat.round_up { Rounding::AwayFromZero } else { Rounding::TowardZero };
+    let value = Milli::from_f64(number, rounding)?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the cast saturates; whole seconds are meant"
+    )]
+    let sampled = point.timestamp.floor() as i64;
+    let timestamp = if compat.now_timestamps { now.as_second() } else { sampled };
+    Some((value, timestamp))
+}

@@ -1,0 +1,40 @@
+//! Keeps one demand's answer fresh while somebody asks for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tracing::debug;
+
+use crate::engine::Engine;
+use crate::engine::demand::Slot;
+use crate::engine::ports::{Backend, Inventory};
+
+/// How long a demand lasts after its last request. The HPA controller asks every 15 s.
+const IDLE_TIME: Duration = Duration::from_secs(5 * 60);
+
+/// Evaluates a demand every refresh interval and publishes each outcome, until nobody has asked
+/// for [`IDLE_TIME`], or at once where the metric is not served: a name that does not exist is
+/// looked up afresh for each request, which costs no query.
+pub(super) async fn keep_fresh<B: Backend, I: Inventory>(
+    engine: Arc<Engine<B, I>>,
+    slot: Arc<Slot>,
+) {
+    let mut ticks = tokio::time::interval(engine.refresh_interval);
+    // An evaluation that takes longer than the interval puts the next one off.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if slot.idle() > IDLE_TIME {
+            debug!(demand = ?slot.demand, "Nobody asks any more");
+            break;
+        }
+        let outcome = engine.evaluate(&slot.demand).await;
+        let served = !outcome.as_ref().is_err_and(|error| error.is_not_found());
+        slot.publish(outcome.map(|answer| Arc::new(answer.into())));
+        if !served {
+            break;
+        }
+    }
+    engine.demands.remove(&slot);
+}

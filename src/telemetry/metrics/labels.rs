@@ -1,0 +1,136 @@
+//! The values that labels may have. Each enum's discriminant is its index in `ALL`.
+
+/// What a request does, in Kubernetes' words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Reads one object, or a path that is no resource.
+    Get,
+    /// Reads a collection.
+    List,
+    /// Follows a collection.
+    Watch,
+    /// Anything that would write; refused today.
+    Other,
+}
+
+impl Verb {
+    /// Every verb.
+    pub const ALL: [Self; 4] = [Self::Get, Self::List, Self::Watch, Self::Other];
+
+    /// The label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// The API group that a request asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiGroup {
+    /// `custom.metrics.k8s.io`
+    CustomMetrics,
+    /// `external.metrics.k8s.io`
+    ExternalMetrics,
+    /// No group: health, `/apis`, `/openapi`, `/version`, unknown paths.
+    NonResource,
+}
+
+impl ApiGroup {
+    /// Every group.
+    pub const ALL: [Self; 3] = [Self::CustomMetrics, Self::ExternalMetrics, Self::NonResource];
+
+    /// The label's value; empty for [`Self::NonResource`], as in the API server's own metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CustomMetrics => "custom.metrics.k8s.io",
+            Self::ExternalMetrics => "external.metrics.k8s.io",
+            Self::NonResource => "",
+        }
+    }
+}
+
+/// What a backend is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// An instant query.
+    Query,
+    /// A list of series.
+    Series,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 2] = [Self::Query, Self::Series];
+
+    /// The label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Series => "series",
+        }
+    }
+}
+
+/// What came of asking a backend: success, or which `BackendError`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryOutcome {
+    /// No answer in time.
+    Deadline,
+    /// An answer that cannot be used.
+    Malformed,
+    /// The backend said no.
+    Refused,
+    /// An answer.
+    Success,
+    /// No connection.
+    Unreachable,
+}
+
+impl QueryOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 5] =
+        [Self::Deadline, Self::Malformed, Self::Refused, Self::Success, Self::Unreachable];
+
+    /// The label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Malformed => "malformed",
+            Self::Refused => "refused",
+            Self::Success => "success",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// What came of a round of discovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiscoveryOutcome {
+    /// No series matched.
+    Empty,
+    /// The last good result became too old and was dropped.
+    Expired,
+    /// The backend gave no answer.
+    Failure,
+    /// Some series matched.
+    Success,
+}
+
+impl DiscoveryOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Empty, Self::Expired, Self::Failure, Self::Success];
+
+    /// The label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Expired => "expired",
+            Self::Failure => "failure",
+            Self::Success => "success",
+        }
+    }
+}
