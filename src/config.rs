@@ -1,1 +1,4 @@
 //! Stub.
+mod file;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! The client of the API server: whose account it uses and how long it waits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::Client;
+use kube::client::ClientBuilder;
+use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tower::limit::RateLimitLayer;
+use tower::timeout::TimeoutLayer;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an answer may take to begin. A page of a list begins within a second or two; the API
+/// server itself gives a request up after 60 s.
+pub(super) const RESPOND: Duration = Duration::from_secs(30);
+/// How long a connection may be silent: longer than a watch lasts (290 s), so that a quiet watch
+/// is ended by the API server and not by us.
+const SILENCE: Duration = Duration::from_mins(5);
+
+/// How many requests are sent in a second at most. kube's watcher backs off after an error, but
+/// not after a watch that ends at once without one; 100,000 objects are listed in 100 requests.
+const REQUESTS: u64 = 100;
+
+/// Whose account is used against which API server.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `--kubeconfig` or `--lister-kubeconfig`; without it the account of the pod.
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The file that `--kubeconfig` names cannot be used.
+    #[error("cannot use the kubeconfig {}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<KubeconfigError>,
+    },
+    /// There is no kubeconfig and this is no pod.
+    #[error(
+        "no service account of a pod was found: name a file with --kubeconfig, or run with --standalone"
+    )]
+    InCluster(#[source] InClusterError),
+    /// The credentials cannot be used.
+    #[error("cannot make a client of the Kubernetes API")]
+    Build(#[source] Box<kube::Error>),
+}
+
+/// Makes a client with a deadline on everything. Nothing is sent yet.
+pub async fn connect(settings: &Settings) -> Result<Client, ClientError> {
+    let config = match &settings.kubeconfig {
+        Some(path) => from_file(path)
+            .await
+            .map_err(|source| ClientError::Kubeconfig {
+                path: path.clone(),
+                source,
+            })?,
+        None => Config::incluster().map_err(ClientError::InCluster)?,
+    };
+    with_deadlines(config)
+}
+
+async fn from_file(path: &PathBuf) -> Result<Config, Box<KubeconfigError>> {
+    let kubeconfig = Kubeconfig::read_from(path)?;
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+}
+
+fn with_deadlines(mut config: Config) -> Result<Client, ClientError> {
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
+    // Whoever asks has a back-off of its own and wants to know that an attempt failed.
+    config.default_retry = false;
+    let builder =
+        ClientBuilder::try_from(config).map_err(|error| ClientError::Build(Box::new(error)))?;
+    let limit = RateLimitLayer::new(REQUESTS, Duration::from_secs(1));
+    Ok(builder
+        .with_layer(&TimeoutLayer::new(RESPOND))
+        .with_layer(&limit)
+        .build())
+}

@@ -1,0 +1,203 @@
+//! A discovery rule, compiled: which metrics and kinds a series stands for, and the query that
+//! fetches their values.
+//!
+//! Queries are byte for byte those of prometheus-adapter (`pkg/naming/metrics_query.go`), for
+//! every request that it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::compat::Compat;
+use super::matcher::{MatcherError, Matchers};
+use super::naming::{Filter, Namer};
+use super::resources::{ResourceError, Resources};
+use super::template::{QueryArguments, Template, TemplateError};
+use crate::model::object::{GroupResource, Kind, Kinds, Scope};
+use crate::model::selector::Selector;
+
+/// An entry of `rules` or `externalRules`.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its place in the list, from zero.
+    pub index: usize,
+    /// Where it stands: `rules[3]`.
+    pub path: String,
+    /// The series selector that discovery asks for, as it was written.
+    pub series_query: String,
+    /// Conditions on the names of the series; all have to hold.
+    pub filters: Vec<Filter>,
+    /// How series become metrics.
+    pub namer: Namer,
+    /// Which labels name objects.
+    pub resources: Resources,
+    /// `metricsQuery`.
+    pub query: Template,
+    /// What the query looks back over, where the template tells.
+    pub window: Option<Duration>,
+    /// `resources.namespaced`: whether queries of an external metric are limited to the
+    /// namespace that asks.
+    pub namespaced: bool,
+    /// Switches.
+    pub compat: Compat,
+}
+
+/// A query and how to read its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// What the backend evaluates.
+    pub promql: String,
+    /// The label of the samples that holds the name of the object.
+    pub object_label: String,
+}
+
+/// Why a request makes no query.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The template rendered to nothing; a rule without `metricsQuery` does.
+    #[error("{0}.metricsQuery renders to an empty query")]
+    Empty(String),
+    /// The request's selector has no equivalent in PromQL.
+    #[error(transparent)]
+    Matcher(#[from] MatcherError),
+    /// The rule knows no label for what was asked.
+    #[error("{rule}.resources does not serve this query")]
+    Resource {
+        /// Where the rule stands.
+        rule: String,
+        /// What is missing.
+        source: ResourceError,
+    },
+    /// The template cannot be rendered.
+    #[error("{rule}.metricsQuery cannot be rendered")]
+    Template {
+        /// Where the rule stands.
+        rule: String,
+        /// What is wrong.
+        source: TemplateError,
+    },
+}
+
+/// Whether Kubernetes would authorize an external metric of this name as a subresource of its
+/// namespace (apiserver's `requestinfo.go`): it cannot be served.
+pub fn refused_external_name(name: &str) -> bool {
+    matches!(name, "status" | "finalize")
+}
+
+impl Rule {
+    /// The name of the metric that a series makes; `None` where the rule does not take it.
+    pub fn metric_name(&self, series: &str) -> Option<String> {
+        let taken = self.filters.iter().all(|filter| filter.passes(series));
+        if taken { self.namer.name(series) } else { None }
+    }
+
+    /// The kinds of objects that a series with these labels describes, each once. Whether a kind
+    /// is namespaced is its own matter: prometheus-adapter guessed it from all labels together and
+    /// lost every cluster-scoped kind but nodes, namespaces and persistent volumes.
+    pub fn described_kinds<'a>(
+        &self,
+        label_names: impl Iterator<Item = &'a str>,
+        kinds: &Kinds,
+    ) -> Vec<Arc<Kind>> {
+        let mut described = Vec::new();
+        for kind in label_names.filter_map(|label| self.resources.kind_of_label(label, kinds)) {
+            if !described.contains(&kind) {
+                described.push(kind);
+            }
+        }
+        described
+    }
+
+    /// The query for a metric of objects of one kind. Without names all of them are meant. The
+    /// namespace counts for namespaced kinds alone: a metric of a namespace is asked for by name.
+    pub fn custom_query(
+        &self,
+        series: &str,
+        kind: &Kind,
+        namespace: Option<&str>,
+        names: &[&str],
+        selector: &Selector,
+        kinds: &Kinds,
+    ) -> Result<Query, QueryError> {
+        let mut matchers = Matchers::of_selector(selector)?;
+        if let Some(namespace) = namespace.filter(|_| kind.scope == Scope::Namespaced) {
+            matchers.equal(&self.namespace_label(kinds)?, namespace);
+        }
+        let object_label = self.label_for(kind, kinds)?;
+        matchers.names(&object_label, names);
+        let promql = self.render(series, matchers, vec![object_label.clone()])?;
+        Ok(Query {
+            promql,
+            object_label,
+        })
+    }
+
+    /// The query for an external metric.
+    pub fn external_query(
+        &self,
+        series: &str,
+        namespace: &str,
+        selector: &Selector,
+        kinds: &Kinds,
+    ) -> Result<String, QueryError> {
+        let mut matchers = Matchers::of_selector(selector)?;
+        if self.namespaced && !namespace.is_empty() {
+            matchers.equal(&self.namespace_label(kinds)?, namespace);
+        }
+        self.render(series, matchers, Vec::new())
+    }
+
+    fn namespace_label(&self, kinds: &Kinds) -> Result<String, QueryError> {
+        let namespaces = GroupResource {
+            group: String::new(),
+            resource: "namespaces".to_owned(),
+        };
+        match kinds.resolve(&namespaces) {
+            Some(kind) => self.label_for(kind, kinds),
+            None => Err(self.without_label(ResourceError::NoLabel(namespaces.resource))),
+        }
+    }
+
+    fn label_for(&self, kind: &Kind, kinds: &Kinds) -> Result<String, QueryError> {
+        self.resources
+            .label_for(kind, kinds)
+            .map_err(|source| self.without_label(source))
+    }
+
+    fn without_label(&self, source: ResourceError) -> QueryError {
+        QueryError::Resource {
+            rule: self.path.clone(),
+            source,
+        }
+    }
+
+    fn render(
+        &self,
+        series: &str,
+        matchers: Matchers,
+        group_by: Vec<String>,
+    ) -> Result<String, QueryError> {
+        let (label_matchers, label_values_by_name) = matchers.into_parts();
+        let arguments = QueryArguments {
+            series: series.to_owned(),
+            label_matchers,
+            label_values_by_name,
+            group_by: group_by.join(","),
+            group_by_slice: group_by,
+        };
+        let promql = self
+            .query
+            .render(&arguments)
+            .map_err(|source| QueryError::Template {
+                rule: self.path.clone(),
+                source,
+            })?;
+        if promql.is_empty() {
+            Err(QueryError::Empty(self.path.clone()))
+        } else {
+            Ok(promql)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
