@@ -73,9 +73,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
                 response.headers_mut().clone_from(&headers);
                 async move { Ok::<_, Infallible>(response) }
             });
-            http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await?;
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service).await?;
             anyhow::Ok(())
         });
     }

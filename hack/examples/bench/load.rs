@@ -59,19 +59,12 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
-    let request = format!(
-        "GET {} HTTP/1.1\r\nhost: {}\r\n\r\n",
-        args.path, args.address
-    );
+    let request = format!("GET {} HTTP/1.1\r\nhost: {}\r\n\r\n", args.path, args.address);
 
     let mut connections = JoinSet::new();
     for _ in 0..args.connections {
         let stream = connect(&connector, args.address).await?;
-        connections.spawn(ask_for(
-            Duration::from_secs(args.seconds),
-            stream,
-            request.clone(),
-        ));
+        connections.spawn(ask_for(Duration::from_secs(args.seconds), stream, request.clone()));
     }
     let mut latencies = Vec::new();
     while let Some(connection) = connections.join_next().await {
@@ -85,10 +78,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
 async fn connect(connector: &TlsConnector, address: SocketAddr) -> Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    connector
-        .connect(ServerName::from(address.ip()), stream)
-        .await
-        .context("no TLS session")
+    connector.connect(ServerName::from(address.ip()), stream).await.context("no TLS session")
 }
 
 /// Asks again and again; returns how long each answer took, without those of the warm-up.
@@ -136,35 +126,18 @@ fn length(answer: &[u8]) -> Result<Option<usize>> {
     };
     let head = String::from_utf8_lossy(answer.get(..end).unwrap_or_default()).to_lowercase();
     if !head.starts_with("http/1.1 200 ") {
-        bail!(
-            "not the answer that was asked for: {}",
-            String::from_utf8_lossy(answer)
-        );
+        bail!("not the answer that was asked for: {}", String::from_utf8_lossy(answer));
     }
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "));
-    let length: usize = length
-        .context("an answer without content-length")?
-        .parse()?;
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length: usize = length.context("an answer without content-length")?.parse()?;
     Ok(Some(end + 4 + length))
 }
 
 fn summarize(mut latencies: Vec<Duration>, seconds: u64) -> Option<Load> {
     latencies.sort_unstable();
-    let at = |percent: usize| {
-        Some(
-            latencies
-                .get(latencies.len() * percent / 100)?
-                .as_secs_f64()
-                * 1e6,
-        )
-    };
+    let at =
+        |percent: usize| Some(latencies.get(latencies.len() * percent / 100)?.as_secs_f64() * 1e6);
     let count = f64::from(u32::try_from(latencies.len()).ok()?);
     let per_second = count / Duration::from_secs(seconds).as_secs_f64();
-    Some(Load {
-        per_second,
-        p50: at(50)?,
-        p99: at(99)?,
-    })
+    Some(Load { per_second, p50: at(50)?, p99: at(99)? })
 }

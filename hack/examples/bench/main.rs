@@ -3,11 +3,7 @@
 //! The load generator and the bare server are this same program in processes of their own, so that
 //! nobody measures himself. Absolute numbers are the machine's; the ratios are what counts.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "it is a command for a terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a command for a terminal")]
 
 mod bare;
 mod load;

@@ -23,10 +23,7 @@ impl Peer {
         };
         let kubeconfig = std::env::var_os("KUBECONFIG")
             .context("PROMETHEUS_ADAPTER needs a cluster: set KUBECONFIG too")?;
-        Ok(Some(Self {
-            binary: binary.into(),
-            kubeconfig: kubeconfig.into(),
-        }))
+        Ok(Some(Self { binary: binary.into(), kubeconfig: kubeconfig.into() }))
     }
 
     /// Starts it as shipped, with the certificate of plimsoll in `dir`.
@@ -37,13 +34,10 @@ impl Peer {
         prometheus: SocketAddr,
     ) -> Result<Server> {
         let objects = dir.join("objects.yaml").display().to_string();
-        self.kubectl(&["apply", "--validate=false", "-f", &objects])
-            .await?;
+        self.kubectl(&["apply", "--validate=false", "-f", &objects]).await?;
 
         // It takes port 0 for "do not serve".
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let kubeconfig = self.kubeconfig.display();
         let command = [
             self.binary.display().to_string(),
@@ -52,10 +46,7 @@ impl Peer {
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={port}"),
             format!("--tls-cert-file={}", dir.join("apiserver.crt").display()),
-            format!(
-                "--tls-private-key-file={}",
-                dir.join("apiserver.key").display()
-            ),
+            format!("--tls-private-key-file={}", dir.join("apiserver.key").display()),
             format!("--lister-kubeconfig={kubeconfig}"),
             format!("--authentication-kubeconfig={kubeconfig}"),
             format!("--authorization-kubeconfig={kubeconfig}"),
@@ -68,17 +59,12 @@ impl Peer {
         })
         .await?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Ok(Server {
-            name: "prometheus-adapter",
-            address,
-            child,
-        })
+        Ok(Server { name: "prometheus-adapter", address, child })
     }
 
     /// Deletes what was created in the cluster.
     pub(crate) async fn clean_up(&self) -> Result<()> {
-        self.kubectl(&["delete", "namespace", "bench", "--wait=false"])
-            .await
+        self.kubectl(&["delete", "namespace", "bench", "--wait=false"]).await
     }
 
     async fn kubectl(&self, args: &[&str]) -> Result<()> {
@@ -91,11 +77,7 @@ impl Peer {
             .await
             .context("cannot run kubectl")?;
         if !output.status.success() {
-            bail!(
-                "kubectl {}: {}",
-                args.join(" "),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(())
     }

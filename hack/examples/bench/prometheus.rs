@@ -60,10 +60,7 @@ pub(crate) async fn with_series(count: usize) -> Result<SocketAddr> {
             Bytes::from((first..count.min(first + PIECE)).map(series).collect::<String>())
         });
         let head = Bytes::from_static(br#"{"status":"success","data":["#);
-        let pieces = [head]
-            .into_iter()
-            .chain(pieces)
-            .chain([Bytes::from_static(b"]}")]);
+        let pieces = [head].into_iter().chain(pieces).chain([Bytes::from_static(b"]}")]);
         let frames = stream::iter(pieces).map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
         Response::new(StreamBody::new(frames).boxed_unsync())
     })

@@ -27,20 +27,14 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let config = dir.path().join("config.yaml");
     std::fs::write(&config, CONFIG)?;
 
-    let arguments = [
-        format!("--config={}", config.display()),
-        format!("--prometheus-url=http://{prometheus}"),
-    ];
+    let arguments =
+        [format!("--config={}", config.display()), format!("--prometheus-url=http://{prometheus}")];
     let (mut child, addresses) = process::start_plimsoll(dir.path(), &arguments).await?;
     let took = ready(addresses.admin).await?;
     let peak = memory(child.id().context("plimsoll has ended")?, "VmHWM")?;
     child.kill().await?;
 
-    println!(
-        "{} series listed in {:.1} s",
-        args.series,
-        took.as_secs_f64()
-    );
+    println!("{} series listed in {:.1} s", args.series, took.as_secs_f64());
     println!("memory at its peak {peak:.1} MiB (aim: less than 64 MiB)");
     Ok(())
 }

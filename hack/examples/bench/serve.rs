@@ -54,9 +54,7 @@ pub(crate) struct Server {
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let dir = tempfile::tempdir()?;
-    let pods: Vec<_> = (0..PODS)
-        .map(|index| format!("bench-6d5f9c7b64-{index:05}"))
-        .collect();
+    let pods: Vec<_> = (0..PODS).map(|index| format!("bench-6d5f9c7b64-{index:05}")).collect();
     let config = dir.path().join("config.yaml");
     std::fs::write(&config, CONFIG)?;
     std::fs::write(dir.path().join("objects.yaml"), objects(&pods))?;
@@ -107,10 +105,7 @@ async fn compare(servers: &[Server], connections: usize, args: &Args, ca: &Path)
     let loads: Vec<Load> = rounds.iter().map(|loads| mean(loads)).collect();
     let bare = loads.first().context("there is no server")?;
     for (server, load) in servers.iter().zip(&loads) {
-        let process = server
-            .child
-            .id()
-            .with_context(|| format!("{} has ended", server.name))?;
+        let process = server.child.id().with_context(|| format!("{} has ended", server.name))?;
         println!(
             "{:<20}{connections:>12}{:>12.0}{:>9.2}{:>9.0}{:>9.0}{:>9.2}{:>9.1}",
             server.name,
@@ -138,11 +133,7 @@ async fn measure(server: &Server, connections: usize, seconds: u64, ca: &Path) -
         .output()
         .await?;
     if !output.status.success() {
-        bail!(
-            "{}: {}",
-            server.name,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("{}: {}", server.name, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(serde_json::from_slice(&output.stdout)?)
 }
@@ -167,18 +158,11 @@ async fn start_plimsoll(dir: &Path, config: &Path, prometheus: SocketAddr) -> Re
     ];
     let (child, addresses) = process::start_plimsoll(dir, &arguments).await?;
     ready(addresses.admin).await?;
-    println!(
-        "ready after {} ms (aim: less than 200 ms)",
-        start.elapsed().as_millis()
-    );
+    println!("ready after {} ms (aim: less than 200 ms)", start.elapsed().as_millis());
     tokio::time::sleep(IDLE).await;
     let idle = memory(child.id().context("plimsoll has ended")?, "VmRSS")?;
     println!("idle memory {idle:.1} MiB (aim: less than 15 MiB)");
-    Ok(Server {
-        name: "plimsoll",
-        address: addresses.secure,
-        child,
-    })
+    Ok(Server { name: "plimsoll", address: addresses.secure, child })
 }
 
 /// Starts the bare server with the answer that plimsoll gives.
@@ -189,28 +173,16 @@ async fn start_bare(dir: &Path, plimsoll: SocketAddr) -> Result<Server> {
         .http1_only()
         .timeout(READY_DEADLINE)
         .build()?;
-    let response = client
-        .get(format!("https://{plimsoll}{PATH}"))
-        .send()
-        .await?;
+    let response = client.get(format!("https://{plimsoll}{PATH}")).send().await?;
     let own = ["content-length", "date", "connection"];
-    let headers = response
-        .headers()
-        .iter()
-        .filter(|(name, _)| !own.contains(&name.as_str()));
+    let headers = response.headers().iter().filter(|(name, _)| !own.contains(&name.as_str()));
     let headers = headers
         .map(|(name, value)| Ok((name.to_string(), value.to_str()?.to_owned())))
         .collect::<Result<_>>()?;
     let status = response.status();
-    let answer = Answer {
-        headers,
-        body: response.text().await?,
-    };
+    let answer = Answer { headers, body: response.text().await? };
     if answer.body.matches("bench-6d5f9c7b64-").count() != PODS {
-        bail!(
-            "plimsoll did not answer with {PODS} pods but with {status}: {}",
-            answer.body
-        );
+        bail!("plimsoll did not answer with {PODS} pods but with {status}: {}", answer.body);
     }
     std::fs::write(dir.join(Answer::FILE), serde_json::to_vec(&answer)?)?;
 
@@ -223,11 +195,7 @@ async fn start_bare(dir: &Path, plimsoll: SocketAddr) -> Result<Server> {
         line.strip_prefix(bare::SERVING)?.parse().ok()
     })
     .await?;
-    Ok(Server {
-        name: "bare hyper+rustls",
-        address,
-        child,
-    })
+    Ok(Server { name: "bare hyper+rustls", address, child })
 }
 
 /// Waits for /readyz; returns how long that took.
@@ -236,12 +204,7 @@ pub(crate) async fn ready(admin: SocketAddr) -> Result<Duration> {
     let client = reqwest::Client::builder().timeout(READY_DEADLINE).build()?;
     let url = format!("http://{admin}/readyz");
     while start.elapsed() < READY_DEADLINE {
-        if client
-            .get(&url)
-            .send()
-            .await
-            .is_ok_and(|response| response.status().is_success())
-        {
+        if client.get(&url).send().await.is_ok_and(|response| response.status().is_success()) {
             return Ok(start.elapsed());
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -252,9 +215,7 @@ pub(crate) async fn ready(admin: SocketAddr) -> Result<Duration> {
 /// A field of /proc/PID/status in MiB: `VmRSS` is what a process has now, `VmHWM` the most it had.
 pub(crate) fn memory(process: u32, field: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let value = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     let kib: f64 = value
         .and_then(|value| value.trim().strip_suffix(" kB"))
         .with_context(|| format!("no {field} for process {process}"))?

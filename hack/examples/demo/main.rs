@@ -4,11 +4,7 @@
 //! `--once` prints one table as soon as every row has a value. Ctrl-C, a hangup or the end of the
 //! shell that started it stop the children and remove the files.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "it is a command for a terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a command for a terminal")]
 
 mod objects;
 mod service;
@@ -89,10 +85,7 @@ async fn run(args: &Args, dir: &Path, children: &mut Vec<Child>) -> Result<()> {
         ticks.tick().await;
         for child in children.iter_mut() {
             if let Some(status) = child.try_wait()? {
-                bail!(
-                    "a child ended by itself with {status}; its log was in {}",
-                    dir.display()
-                );
+                bail!("a child ended by itself with {status}; its log was in {}", dir.display());
             }
         }
         table.refresh().await;
@@ -102,17 +95,11 @@ async fn run(args: &Args, dir: &Path, children: &mut Vec<Child>) -> Result<()> {
                 return Ok(());
             }
             if start.elapsed() > DEADLINE {
-                bail!(
-                    "no complete table within {DEADLINE:?}:\n{}",
-                    table.missing()
-                );
+                bail!("no complete table within {DEADLINE:?}:\n{}", table.missing());
             }
         } else if stdout().is_terminal() {
             // Home, then each line over the old one: clearing first would flicker.
-            print!(
-                "\x1b[H{}\x1b[J",
-                table.to_string().replace('\n', "\x1b[K\n")
-            );
+            print!("\x1b[H{}\x1b[J", table.to_string().replace('\n', "\x1b[K\n"));
         } else {
             println!("{table}");
         }

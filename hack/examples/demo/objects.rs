@@ -22,19 +22,13 @@ pub(crate) fn list() -> String {
     };
     let items = WORKLOADS.iter().flat_map(|workload| {
         let (namespace, app) = (workload.namespace, workload.name);
-        let pods = workload
-            .pods
-            .iter()
-            .map(move |pod| item("v1", "Pod", namespace, pod, app));
+        let pods = workload.pods.iter().map(move |pod| item("v1", "Pod", namespace, pod, app));
         pods.chain([
             item("v1", "Service", namespace, app, app),
             item("apps/v1", "Deployment", namespace, app, app),
         ])
     });
-    format!(
-        "apiVersion: v1\nkind: List\nitems:\n{}",
-        items.collect::<String>()
-    )
+    format!("apiVersion: v1\nkind: List\nitems:\n{}", items.collect::<String>())
 }
 
 /// A Prometheus configuration in which each pod is a target with the labels that the usual

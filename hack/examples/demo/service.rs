@@ -85,15 +85,11 @@ pub(crate) const QUEUE: &str = "orders";
 /// Starts the pods and their traffic; returns where their pages are.
 pub(crate) async fn run() -> Result<SocketAddr> {
     let mut queue = Queue::new();
-    let mut pods: Vec<Pod> = WORKLOADS
-        .iter()
-        .flat_map(|w| (0..w.pods.len()).map(|index| Pod::new(w, index)))
-        .collect();
+    let mut pods: Vec<Pod> =
+        WORKLOADS.iter().flat_map(|w| (0..w.pods.len()).map(|index| Pod::new(w, index))).collect();
 
-    let mut pages: HashMap<String, Arc<Registry>> = pods
-        .iter()
-        .map(|pod| (pod.path.clone(), Arc::clone(&pod.registry)))
-        .collect();
+    let mut pages: HashMap<String, Arc<Registry>> =
+        pods.iter().map(|pod| (pod.path.clone(), Arc::clone(&pod.registry))).collect();
     pages.insert(format!("/shop/{QUEUE}"), Arc::clone(&queue.registry));
     let address = server::serve(move |request| page(&pages, request.uri().path())).await?;
 
@@ -102,15 +98,10 @@ pub(crate) async fn run() -> Result<SocketAddr> {
         loop {
             ticks.tick().await;
             let now = start.elapsed().as_secs_f64();
-            let ordered = pods
-                .iter_mut()
-                .filter(|pod| pod.workload.name == "checkout");
+            let ordered = pods.iter_mut().filter(|pod| pod.workload.name == "checkout");
             let ordered: f64 = ordered.map(|pod| pod.tick(now)).sum();
             queue.tick(ordered);
-            for pod in pods
-                .iter_mut()
-                .filter(|pod| pod.workload.name != "checkout")
-            {
+            for pod in pods.iter_mut().filter(|pod| pod.workload.name != "checkout") {
                 pod.tick(now);
             }
         }
@@ -120,10 +111,7 @@ pub(crate) async fn run() -> Result<SocketAddr> {
 
 fn page(pages: &HashMap<String, Arc<Registry>>, path: &str) -> Response<Full<Bytes>> {
     let mut body = String::new();
-    let status = match pages
-        .get(path)
-        .map(|registry| text::encode(&mut body, registry))
-    {
+    let status = match pages.get(path).map(|registry| text::encode(&mut body, registry)) {
         Some(Ok(())) => StatusCode::OK,
         Some(Err(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         None => StatusCode::NOT_FOUND,
@@ -175,11 +163,7 @@ impl Pod {
         let mut registry = Registry::default();
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_request_duration_seconds", "Latency", seconds.clone());
-        registry.register(
-            "http_requests_in_flight",
-            "Requests being served",
-            in_flight.clone(),
-        );
+        registry.register("http_requests_in_flight", "Requests being served", in_flight.clone());
         Self {
             workload,
             path: format!("/{}/{name}", workload.namespace),
@@ -208,8 +192,7 @@ impl Pod {
             self.due.0 -= 1.0;
             self.due.1 += errors;
             self.drawn += 1;
-            self.seconds
-                .observe(-latency * (1.0 - evenly_spread(self.drawn)).ln());
+            self.seconds.observe(-latency * (1.0 - evenly_spread(self.drawn)).ln());
             if self.due.1 >= 1.0 {
                 self.due.1 -= 1.0;
                 self.failed.inc();
@@ -231,11 +214,7 @@ impl Queue {
     fn new() -> Self {
         let ready = Family::<QueueName, Gauge<f64, AtomicU64>>::default();
         let mut registry = Registry::default();
-        registry.register(
-            "queue_messages_ready",
-            "Messages nobody has taken yet",
-            ready.clone(),
-        );
+        registry.register("queue_messages_ready", "Messages nobody has taken yet", ready.clone());
         Self {
             registry: Arc::new(registry),
             ready: ready.get_or_create_owned(&QueueName { queue: QUEUE }),

@@ -52,12 +52,7 @@ impl Table {
             .tls_certs_only([Certificate::from_pem(&certificate)?])
             .timeout(TIMEOUT)
             .build()?;
-        Ok(Self {
-            client,
-            plimsoll,
-            dir: dir.to_owned(),
-            rows: rows(),
-        })
+        Ok(Self { client, plimsoll, dir: dir.to_owned(), rows: rows() })
     }
 
     /// Asks for every metric, one after the other.
@@ -89,25 +84,14 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            plimsoll,
-            dir,
-            rows,
-            ..
-        } = self;
+        let Self { plimsoll, dir, rows, .. } = self;
         writeln!(
             f,
             "{:<9} {:<10} {:<19} {:<25} {:<16} LAST MINUTE",
             "TYPE", "NAMESPACE", "OBJECT", "METRIC", "VALUE",
         )?;
         for row in rows {
-            let Row {
-                kind,
-                namespace,
-                object,
-                metric,
-                ..
-            } = row;
+            let Row { kind, namespace, object, metric, .. } = row;
             let [value, trend] = row.cells();
             let line =
                 format!("{kind:<9} {namespace:<10} {object:<19} {metric:<25} {value:<16} {trend}");
@@ -135,18 +119,10 @@ impl fmt::Display for Table {
 impl Row {
     /// What an HPA compares with its target: the average over pods, else the sum.
     fn value(&self) -> Option<f64> {
-        let values = self
-            .values
-            .as_ref()
-            .ok()
-            .filter(|values| !values.is_empty())?;
+        let values = self.values.as_ref().ok().filter(|values| !values.is_empty())?;
         let sum: f64 = values.iter().sum();
         let count = f64::from(u32::try_from(values.len()).ok()?);
-        Some(if self.kind == "Pods" {
-            sum / count
-        } else {
-            sum
-        })
+        Some(if self.kind == "Pods" { sum / count } else { sum })
     }
 
     /// The columns VALUE and LAST MINUTE, or the reason why there is no value.
@@ -172,10 +148,7 @@ impl Row {
     /// Whether its command is worth a line: one of each type.
     fn is_shown(&self) -> bool {
         self.namespace == "shop"
-            && matches!(
-                self.metric,
-                "http_requests_per_second" | "queue_messages_ready"
-            )
+            && matches!(self.metric, "http_requests_per_second" | "queue_messages_ready")
     }
 }
 
@@ -194,53 +167,21 @@ fn rows() -> Vec<Row> {
         custom("Pods", namespace, object, metric, &path)
     };
     let service = |namespace, object, name, metric| {
-        custom(
-            "Object",
-            namespace,
-            object,
-            metric,
-            &format!("services/{name}/{metric}"),
-        )
+        custom("Object", namespace, object, metric, &format!("services/{name}/{metric}"))
     };
     let mut rows = vec![
-        pods(
-            "shop",
-            "pods app=checkout",
-            "checkout",
-            "http_requests_per_second",
-        ),
-        pods(
-            "shop",
-            "pods app=checkout",
-            "checkout",
-            "http_requests_in_flight",
-        ),
-        pods(
-            "payments",
-            "pods app=ledger",
-            "ledger",
-            "http_requests_per_second",
-        ),
+        pods("shop", "pods app=checkout", "checkout", "http_requests_per_second"),
+        pods("shop", "pods app=checkout", "checkout", "http_requests_in_flight"),
+        pods("payments", "pods app=ledger", "ledger", "http_requests_per_second"),
     ];
-    for (namespace, object, name) in [
-        ("shop", "service/checkout", "checkout"),
-        ("payments", "service/ledger", "ledger"),
-    ] {
-        for metric in [
-            "http_requests_per_second",
-            "http_error_ratio",
-            "http_latency_p95_seconds",
-        ] {
+    for (namespace, object, name) in
+        [("shop", "service/checkout", "checkout"), ("payments", "service/ledger", "ledger")]
+    {
+        for metric in ["http_requests_per_second", "http_error_ratio", "http_latency_p95_seconds"] {
             rows.push(service(namespace, object, name, metric));
         }
     }
-    let mut queue = custom(
-        "External",
-        "shop",
-        "queue=orders",
-        "queue_messages_ready",
-        "",
-    );
+    let mut queue = custom("External", "shop", "queue=orders", "queue_messages_ready", "");
     queue.path = format!("{EXTERNAL}/shop/queue_messages_ready?labelSelector=queue%3Dorders");
     rows.push(queue);
     rows
@@ -249,30 +190,17 @@ fn rows() -> Vec<Row> {
 /// The values of a `MetricValueList` or an `ExternalMetricValueList`; else the message of the
 /// `Status` that came instead.
 async fn ask(client: &Client, url: &str) -> Result<Vec<f64>> {
-    let response = client
-        .get(url)
-        .send()
-        .await
-        .map_err(reqwest::Error::without_url)
-        .context("no answer")?;
+    let response =
+        client.get(url).send().await.map_err(reqwest::Error::without_url).context("no answer")?;
     let status = response.status();
     let answer: Value = response.json().await.context("an answer that is no JSON")?;
     if !status.is_success() {
-        let message = answer
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or("no message");
+        let message = answer.get("message").and_then(Value::as_str).unwrap_or("no message");
         return Err(anyhow!("{status}: {message}"));
     }
-    let items = answer
-        .get("items")
-        .and_then(Value::as_array)
-        .context("a list without items")?;
+    let items = answer.get("items").and_then(Value::as_array).context("a list without items")?;
     let value = |item: &Value| {
-        let text = item
-            .get("value")
-            .and_then(Value::as_str)
-            .context("an item without value")?;
+        let text = item.get("value").and_then(Value::as_str).context("an item without value")?;
         Ok(Quantity::parse(text)?.as_f64())
     };
     items.iter().map(value).collect()
@@ -296,9 +224,7 @@ fn sparkline(trend: &VecDeque<Option<f64>>) -> String {
     let thresholds =
         |value: f64| (1..8).filter(move |n| value > least + (most - least) * f64::from(*n) / 8.0);
     let bar = |value: Option<f64>| {
-        value.map_or(' ', |value| {
-            BARS.get(thresholds(value).count()).copied().unwrap_or(' ')
-        })
+        value.map_or(' ', |value| BARS.get(thresholds(value).count()).copied().unwrap_or(' '))
     };
     // From the newest backwards, so that bars do not change their seconds while they move left.
     trend

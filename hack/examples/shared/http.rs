@@ -19,9 +19,8 @@ pub(crate) async fn serve<B>(
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await
-        .context("cannot listen on loopback")?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on loopback")?;
     let address = listener.local_addr()?;
     let answer = Arc::new(answer);
     tokio::spawn(async move {

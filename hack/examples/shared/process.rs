@@ -32,16 +32,11 @@ pub(crate) struct Addresses {
 /// The `plimsoll` that was built together with this example.
 pub(crate) fn plimsoll_binary() -> Result<PathBuf> {
     let example = std::env::current_exe().context("cannot find this program's own file")?;
-    let profile = example
-        .ancestors()
-        .nth(2)
-        .context("this program is not in a target directory")?;
+    let profile =
+        example.ancestors().nth(2).context("this program is not in a target directory")?;
     let binary = profile.join("plimsoll");
     if !binary.exists() {
-        bail!(
-            "{} is missing: build it with `cargo build`",
-            binary.display()
-        );
+        bail!("{} is missing: build it with `cargo build`", binary.display());
     }
     Ok(binary)
 }
@@ -51,14 +46,8 @@ pub(crate) fn plimsoll_binary() -> Result<PathBuf> {
 pub(crate) async fn start_plimsoll(dir: &Path, args: &[String]) -> Result<(Child, Addresses)> {
     let mut command = vec![plimsoll_binary()?.display().to_string()];
     command.extend(
-        [
-            "serve",
-            "--standalone",
-            "--secure-port=0",
-            "--admin-port=0",
-            "--log-format=json",
-        ]
-        .map(str::to_owned),
+        ["serve", "--standalone", "--secure-port=0", "--admin-port=0", "--log-format=json"]
+            .map(str::to_owned),
     );
     command.push(format!("--cert-dir={}", dir.display()));
     command.extend_from_slice(args);
@@ -66,21 +55,14 @@ pub(crate) async fn start_plimsoll(dir: &Path, args: &[String]) -> Result<(Child
     let (mut secure, mut admin) = (None, None);
     start(&command, &dir.join("plimsoll.log"), |line| {
         let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        let field = |name| {
-            line.get(name)
-                .or_else(|| line.get("fields")?.get(name))?
-                .as_str()
-        };
+        let field = |name| line.get(name).or_else(|| line.get("fields")?.get(name))?.as_str();
         let address = field("address").and_then(|address| address.parse().ok());
         match field("message")? {
             "Serving the metrics APIs" => secure = address,
             "Serving admin" => admin = address,
             _ => {}
         }
-        Some(Addresses {
-            secure: secure?,
-            admin: admin?,
-        })
+        Some(Addresses { secure: secure?, admin: admin? })
     })
     .await
 }
@@ -104,9 +86,7 @@ pub(crate) async fn start<T>(
         .with_context(|| format!("cannot start {program} through setpriv"))?;
     let stderr = child.stderr.take().context("the child has no stderr")?;
     let mut lines = BufReader::new(stderr).lines();
-    let mut log = File::create(log)
-        .await
-        .context("cannot create the log file")?;
+    let mut log = File::create(log).await.context("cannot create the log file")?;
 
     let mut last = VecDeque::new();
     let started = tokio::time::timeout(START_DEADLINE, async {
