@@ -1,4 +1,51 @@
-//! Stub.
+//! The configuration file: what a person writes, checked and compiled.
+//!
+//! It is a superset of prometheus-adapter's: `rules` and `externalRules` mean what they mean there,
+//! and `resourceRules` is checked but not served yet. Every other key is an error. All mistakes of
+//! a file are told at once, each as `FILE:LINE: rules[3].name.as: what is wrong`; only a mistake
+//! in the YAML itself ends the reading. Pure: reading the file is somebody else's task.
+
+mod compile;
 mod file;
-#[cfg(test)]
-mod tests;
+mod report;
+
+use std::sync::Arc;
+
+use crate::promql::rule::Rule;
+
+pub use report::ConfigError;
+
+/// Longest file, in bytes. A Kubernetes `ConfigMap` ends at one megabyte.
+pub const MAX_FILE: usize = 4 << 20;
+
+/// A file without mistakes.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The rules of custom metrics, in file order.
+    pub rules: Vec<Arc<Rule>>,
+    /// The rules of external metrics, in file order.
+    pub external_rules: Vec<Arc<Rule>>,
+    /// What loads but does not do what it seems to; each names file, line and path.
+    pub warnings: Vec<String>,
+}
+
+/// Checks and compiles a file. The name is for messages alone.
+pub fn parse(file_name: &str, text: &str) -> Result<Config, ConfigError> {
+    let mut report = report::Report::new(file_name);
+    let file = if text.len() > MAX_FILE {
+        let what = format!("the file is longer than {MAX_FILE} bytes");
+        Err(report::Problem { line: None, path: String::new(), what })
+    } else {
+        file::read(text, &mut report)
+    };
+    let config = match file {
+        Ok(file) => compile::config(file, &mut report),
+        Err(problem) => {
+            report.problem(problem);
+            Config::default()
+        }
+    };
+    let warnings = report.finish()?;
+    Ok(Config { warnings, ..config })
+}
+

@@ -1,1 +1,98 @@
-//! Stub.
+//! The backend client: instant queries and series listings over the Prometheus HTTP API.
+//!
+//! Instant queries go through `prometheus-http-query`, over a `reqwest` client of our own that
+//! has deadlines, follows no redirects and trusts what the settings say. The crate's answers are
+//! not used: its types keep a hash map per sample and all series of a listing in memory. Nor is
+//! its series builder: its selectors cannot hold a `match[]` verbatim, and it knows no POST.
+//! One corner is the crate's: where the backend's URL has no path, its own query string
+//! travels in the form of a POST, not in the URL.
+//!
+//! Limits: one backend, no retries, no range queries, no proxies, HTTP/1.1 alone.
+
+mod answer;
+mod client;
+mod credentials;
+mod fault;
+mod listing;
+mod session;
+mod warnings;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+pub use self::client::{Client, Observation, Observer, Operation, SettingsError};
+pub use self::credentials::CredentialsError;
+
+/// Where a backend is, and how it is asked.
+///
+/// It has no `Debug` form: the URL and the headers may hold credentials.
+#[derive(Clone)]
+pub struct Settings {
+    /// `http` or `https`. A path prefix, a query string of its own and `user:password@` are
+    /// kept for every request.
+    pub url: Url,
+    /// How queries and listings are sent. A GET whose URL would be longer than 8 KiB is sent as
+    /// POST.
+    pub verb: Verb,
+    /// Certificate authorities as PEM, in place of the system's. As in prometheus-adapter it
+    /// turns `auth_config` and `in_cluster` off.
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate as PEM; goes with `client_key_file`.
+    pub client_cert_file: Option<PathBuf>,
+    /// Key of the client certificate as PEM.
+    pub client_key_file: Option<PathBuf>,
+    /// Bearer token, in place of the one from `auth_config` or `in_cluster`.
+    pub token_file: Option<PathBuf>,
+    /// Headers of every request; a name may come more than once. An `authorization` here is
+    /// sent in place of any token.
+    pub headers: Vec<(String, String)>,
+    /// A kubeconfig whose current context says whom to trust and who we are. Its server is not
+    /// used.
+    pub auth_config: Option<PathBuf>,
+    /// Trust and identity from the mount of the pod's service account.
+    pub in_cluster: bool,
+    /// For a query as a whole: waiting for a slot, connecting, head and body.
+    pub deadline: Duration,
+    /// The same for a series listing. One of 1,000,000 series takes Prometheus and the network
+    /// some ten seconds.
+    pub series_deadline: Duration,
+    /// How many queries may be under way at once. Prometheus itself runs 20 by default.
+    pub concurrency: usize,
+    /// The largest answer to a query that is read.
+    pub max_response_bytes: usize,
+    /// How often, at most, the files above are read again to see whether they changed.
+    pub reread_interval: Duration,
+}
+
+impl Settings {
+    /// Settings with everything but the URL at its default.
+    pub fn new(url: Url) -> Self {
+        Self {
+            url,
+            verb: Verb::Get,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            token_file: None,
+            headers: Vec::new(),
+            auth_config: None,
+            in_cluster: false,
+            deadline: Duration::from_secs(10),
+            series_deadline: Duration::from_mins(1),
+            concurrency: 16,
+            max_response_bytes: 32 << 20,
+            reread_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How requests are sent: `--prometheus-verb`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Parameters in the URL.
+    Get,
+    /// Parameters in a form, for long queries and for proxies that keep URLs short.
+    Post,
+}

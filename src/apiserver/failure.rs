@@ -3,6 +3,7 @@
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
 use crate::engine::ports::BackendError;
+use crate::promql::rule::QueryError;
 use crate::wire::status::Status;
 
 /// The answer to a demand that cannot be met.
@@ -17,14 +18,14 @@ pub fn status(error: &Error, demand: &Demand) -> Status {
         Error::Backend { cause: BackendError::Unreachable(_), .. } | Error::Undiscovered(_) => {
             Status::unavailable(error.to_string())
         }
-        Error::NoInventory { .. } | Error::Selector { .. } => {
+        Error::NoInventory { .. } | Error::Query(QueryError::Matcher(_)) => {
             Status::bad_request(error.to_string())
         }
         Error::Ambiguous { .. }
         | Error::Backend { .. }
         | Error::BadResult { .. }
         | Error::Inventory(_)
-        | Error::Query { .. } => Status::internal(error),
+        | Error::Query(_) => Status::internal(error),
     }
 }
 

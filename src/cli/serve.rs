@@ -4,9 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args};
 
 use crate::model::duration;
+use crate::prometheus::Verb;
+use crate::serve::tls::MinimumVersion;
+use crate::telemetry::LogFormat;
 
 /// The flags of `serve` as typed.
 #[derive(Args, Clone, Debug)]
@@ -33,19 +36,19 @@ pub struct ServeArgs {
     pub refresh_interval: Duration,
 
     #[command(flatten, next_help_heading = "Prometheus")]
-    #[allow(missing_docs)]
+    /// How Prometheus is reached.
     pub prometheus: PrometheusArgs,
 
     #[command(flatten, next_help_heading = "Serving")]
-    #[allow(missing_docs)]
+    /// Where the servers listen.
     pub serving: ServingArgs,
 
     #[command(flatten, next_help_heading = "Kubernetes")]
-    #[allow(missing_docs)]
+    /// How the Kubernetes API is reached.
     pub kubernetes: KubernetesArgs,
 
     #[command(flatten, next_help_heading = "Logging")]
-    #[allow(missing_docs)]
+    /// What is logged.
     pub logging: LoggingArgs,
 }
 
@@ -57,7 +60,7 @@ pub struct PrometheusArgs {
     pub prometheus_url: String,
 
     /// HTTP verb for queries; a query too long for a URL is sent as POST in any case.
-    #[arg(long, value_name = "VERB", default_value = "GET", ignore_case = true)]
+    #[arg(long, value_name = "VERB", default_value = "GET", value_parser = verb)]
     pub prometheus_verb: Verb,
 
     /// CA bundle that Prometheus' certificate is verified with; read again when it changes.
@@ -129,7 +132,7 @@ pub struct ServingArgs {
 
     /// Oldest TLS version to accept.
     #[arg(long, value_name = "VERSION", default_value = "VersionTLS12")]
-    pub tls_min_version: TlsVersion,
+    pub tls_min_version: MinimumVersion,
 
     /// Serve HTTP/1.1 alone.
     #[arg(
@@ -167,35 +170,12 @@ pub struct LoggingArgs {
     pub verbosity: u8,
 }
 
-/// HTTP verb for queries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Verb {
-    /// Parameters in the URL.
-    #[value(name = "GET")]
-    Get,
-    /// Parameters in the body.
-    #[value(name = "POST")]
-    Post,
-}
-
-/// Oldest TLS version to accept, in Kubernetes' words. Nothing older than 1.2 can be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TlsVersion {
-    /// TLS 1.2; older ones are raised to it.
-    #[value(name = "VersionTLS12", aliases = ["VersionTLS10", "VersionTLS11"])]
-    Tls12,
-    /// TLS 1.3
-    #[value(name = "VersionTLS13")]
-    Tls13,
-}
-
-/// Format of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
+fn verb(text: &str) -> Result<Verb, String> {
+    match text.to_ascii_uppercase().as_str() {
+        "GET" => Ok(Verb::Get),
+        "POST" => Ok(Verb::Post),
+        _ => Err("the verb is GET or POST".to_owned()),
+    }
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

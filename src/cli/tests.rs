@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::cli::serve::{Error, LogFormat, TlsVersion, Verb};
+use crate::cli::serve::Error;
+use crate::prometheus::Verb;
+use crate::serve::tls::MinimumVersion;
+use crate::telemetry::LogFormat;
 
 fn invoke(flags: &str) -> Invocation {
     parse(std::iter::once("plimsoll").chain(flags.split_whitespace()))
@@ -69,7 +72,7 @@ fn words_of_other_programs_are_understood() {
     assert_eq!(serve.logging.log_format, LogFormat::Json);
     assert_eq!(serve.logging.verbosity, 6);
     assert_eq!(serve.prometheus.prometheus_verb, Verb::Post);
-    assert_eq!(serve.serving.tls_min_version, TlsVersion::Tls13);
+    assert_eq!(serve.serving.tls_min_version, MinimumVersion::Tls13);
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(
         serve.prometheus.prometheus_header,

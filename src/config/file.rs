@@ -6,9 +6,70 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_saphyr::Spanned;
+use serde_path_to_error::{Path, Segment};
+use serde_saphyr::{Error, Spanned};
 
+use super::report::{Problem, Report};
 use crate::promql::compat::Compat;
+
+/// Reads the first document of a text, as prometheus-adapter does. An empty text is an empty file.
+pub(super) fn read(text: &str, report: &mut Report<'_>) -> Result<File, Problem> {
+    let mut file = None;
+    let mut path = String::new();
+    let read = serde_saphyr::with_deserializer_from_str(text, |deserializer| {
+        let read: Option<File> = serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            path = path_of(error.path());
+            error.into_inner()
+        })?;
+        file = Some(read.unwrap_or_default());
+        Ok(())
+    });
+    match (read, file) {
+        (Ok(()), file) => Ok(file.unwrap_or_default()),
+        (Err(error @ Error::MultipleDocuments { .. }), Some(file)) => {
+            let what = "everything from here on is ignored: it is another document";
+            let at = error.location().unwrap_or(serde_saphyr::Location::UNKNOWN);
+            report.warn(at, String::new(), what);
+            Ok(file)
+        }
+        (Err(error), _) => Err(problem(&error, path)),
+    }
+}
+
+fn problem(error: &Error, path: String) -> Problem {
+    let location = error.location();
+    let line = location.map(|at| at.line());
+    let what = match error.without_snippet() {
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key `{key}` stands twice"),
+        other => {
+            let text = other.to_string();
+            let place =
+                location.map(|at| format!(" at line {}, column {}", at.line(), at.column()));
+            place.and_then(|place| text.strip_suffix(&place).map(str::to_owned)).unwrap_or(text)
+        }
+    };
+    Problem { line, path, what }
+}
+
+/// The path as people write it: without the steps that [`Spanned`] adds, which are called `value`
+/// as no key of the file is but a label under `overrides`.
+fn path_of(path: &Path) -> String {
+    let mut text = String::new();
+    let mut in_overrides = false;
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => text.extend(["[", &index.to_string(), "]"]),
+            Segment::Map { key } if key == "value" && !in_overrides => {}
+            Segment::Map { key } => {
+                text.push_str(if text.is_empty() { "" } else { "." });
+                text.push_str(key);
+            }
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+        in_overrides = matches!(segment, Segment::Map { key } if key == "overrides");
+    }
+    text
+}
 
 /// A text with its place.
 pub(super) type Text = Spanned<String>;

@@ -65,13 +65,13 @@ impl Catalog {
         for Discovered { rule, series } in rules {
             match series {
                 Ok(series) => catalog.add_custom(&rule, &series, &kinds),
-                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path())),
+                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path.clone())),
             }
         }
         for Discovered { rule, series } in external_rules {
             match series {
                 Ok(series) => catalog.add_external(&rule, &series),
-                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path())),
+                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path.clone())),
             }
         }
         catalog
@@ -103,7 +103,7 @@ impl Catalog {
                 self.collisions.push(format!(
                     "{} names an external metric `{name}`, which Kubernetes authorizes as a part \
                      of the namespace itself; it is not served",
-                    rule.path()
+                    rule.path.clone()
                 ));
                 continue;
             }
@@ -210,9 +210,9 @@ fn collision(what: &str, earlier: &Served, later: &Served) -> String {
     format!(
         "{what} comes from series {} of {} and from series {} of {}; the latter is served",
         earlier.series,
-        earlier.rule.path(),
+        earlier.rule.path.clone(),
         later.series,
-        later.rule.path()
+        later.rule.path.clone()
     )
 }
 

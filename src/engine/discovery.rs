@@ -116,7 +116,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
 
     async fn relist(&mut self) {
         let config = self.config.borrow_and_update().clone();
-        let queries: HashSet<&str> = all_rules(&config).map(|rule| rule.series_query()).collect();
+        let queries: HashSet<&str> = all_rules(&config).map(|rule| rule.series_query.as_str()).collect();
         self.listings.retain(|query, _| queries.contains(query.as_str()));
         let engine = Arc::clone(&self.engine);
         let since = since(self.schedule.max_age);
@@ -143,31 +143,34 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
             never_listed: Some("not listed yet".to_owned()),
             ..Listing::default()
         });
-        let failure = match answer {
+        let listed = match answer {
             Ok(series) => {
+                let listed = series.len();
                 listing.never_listed = None;
                 let seen = series.into_iter().map(|(name, labels)| (name, (labels, now)));
                 listing.metrics.extend(seen);
-                None
+                Ok(listed)
             }
             Err(error) => {
                 if listing.never_listed.is_some() {
                     listing.never_listed = Some(error.to_string());
                 }
-                Some(error)
+                Err(error)
             }
         };
         let known = listing.metrics.len();
         let lifetime = self.schedule.max_age * 2;
         listing.metrics.retain(|_, (_, seen)| now.duration_since(*seen) <= lifetime);
         let left = listing.metrics.len();
-        for rule in all_rules(config).filter(|rule| rule.series_query() == query) {
-            match &failure {
-                None => self.metrics.discovery_succeeded(&rule.path(), left, Timestamp::now()),
-                Some(error) => self.metrics.discovery_failed(&rule.path(), error),
+        for rule in all_rules(config).filter(|rule| rule.series_query == query) {
+            match &listed {
+                Ok(listed) => {
+                    self.metrics.discovery_succeeded(&rule.path, *listed, left, Timestamp::now());
+                }
+                Err(error) => self.metrics.discovery_failed(&rule.path, error),
             }
             if left < known {
-                self.metrics.discovery_expired(&rule.path(), known - left);
+                self.metrics.discovery_expired(&rule.path, known - left, left);
             }
         }
     }
@@ -192,7 +195,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         // Rules often share a query; its names are copied once.
         let mut names: HashMap<&str, Arc<SeriesNames>> = HashMap::new();
         let mut discovered = |rule: &Arc<Rule>| {
-            let series = match self.listings.get_key_value(rule.series_query()) {
+            let series = match self.listings.get_key_value(&rule.series_query) {
                 None => Err("not listed yet".to_owned()),
                 Some((_, Listing { never_listed: Some(reason), .. })) => Err(reason.clone()),
                 Some((query, listing)) => {

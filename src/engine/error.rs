@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::engine::ports::{BackendError, InventoryError};
+use crate::promql::rule::QueryError;
+use crate::telemetry::chain;
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,13 +62,8 @@ pub enum Error {
     #[error("{0}")]
     NoValue(String),
     /// The rule cannot make a query of the request.
-    #[error("{rule} cannot make a query: {reason}")]
-    Query {
-        /// The rule's path in the configuration.
-        rule: String,
-        /// What is wrong.
-        reason: String,
-    },
+    #[error("{}", chain(.0))]
+    Query(QueryError),
     /// The first evaluation takes longer than a request may wait; a later request will find it.
     #[error("the first evaluation takes longer than {0:?}; it goes on, ask again")]
     StillEvaluating(Duration),

@@ -24,7 +24,7 @@ pub fn evaluate(plan: Plan, result: QueryResult, now: Timestamp) -> Result<Answe
         Reading::Objects(reading) => {
             let QueryResult::Vector(samples) = result else {
                 return Err(Error::BadResult {
-                    rule: rule.path(),
+                    rule: rule.path.clone(),
                     promql,
                     reason: "a scalar names no object; a metric of objects needs a vector".into(),
                 });
@@ -55,7 +55,7 @@ fn custom(
             let Some(value) = value_of(&name) else {
                 return Err(Error::NoValue(format!(
                     "{} has no sample that names {} {name}",
-                    rule.path(),
+                    rule.path.clone(),
                     kind.singular
                 )));
             };
@@ -83,7 +83,7 @@ fn custom(
         metric,
         metric_selector,
         window,
-        core_api_version_slash: rule.compat().core_api_version_slash,
+        core_api_version_slash: rule.compat.core_api_version_slash,
         values,
         chosen_from,
     })
@@ -106,12 +106,12 @@ fn group(
             Entry::Vacant(free) => {
                 free.insert(sample);
             }
-            Entry::Occupied(mut taken) if rule.compat().last_sample_wins => {
+            Entry::Occupied(mut taken) if rule.compat.last_sample_wins => {
                 taken.insert(sample);
             }
             Entry::Occupied(taken) => {
                 return Err(Error::Ambiguous {
-                    rule: rule.path(),
+                    rule: rule.path.clone(),
                     object: taken.key().to_string(),
                     count: 2 + count(taken.key(), rest.as_slice()),
                     first: describe(&taken.get().labels),
@@ -145,7 +145,7 @@ fn external(
             let (value, timestamp) = value(rule, point, now)?;
             // With an averageValue target the HPA controller takes a negative sum for an
             // overflow, and scales to the maximum.
-            (value >= Milli(0) || rule.compat().negative_external).then_some(SeriesValue {
+            (value >= Milli(0) || rule.compat.negative_external).then_some(SeriesValue {
                 labels,
                 value,
                 timestamp,
@@ -168,7 +168,7 @@ fn keep_sum_in_range(values: &mut [SeriesValue]) {
 
 /// The value and time of a sample; `None` where it is missing data.
 fn value(rule: &Rule, point: Point, now: Timestamp) -> Option<(Milli, i64)> {
-    let compat = rule.compat();
+    let compat = rule.compat;
     #[expect(clippy::cast_precision_loss, reason = "an age in seconds needs no more than 52 bits")]
     let now_seconds = now.as_millisecond() as f64 / 1000.0;
     if now_seconds - point.timestamp > MAX_SAMPLE_AGE_SECONDS {

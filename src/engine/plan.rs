@@ -96,11 +96,11 @@ async fn plan_custom(
             &demand.metric_selector,
             catalog.kinds(),
         )
-        .map_err(|error| Error::Query { rule: served.rule.path(), reason: error.to_string() })?;
+        .map_err(Error::Query)?;
     Ok(Plan {
         rule: Arc::clone(&served.rule),
         promql: query.promql,
-        window: served.rule.window(),
+        window: served.rule.window,
         reading: Reading::Objects(ObjectsReading {
             kind: Arc::clone(kind),
             namespace: demand.namespace.clone(),
@@ -182,11 +182,11 @@ fn plan_external(demand: &ExternalDemand, catalog: &Catalog) -> Result<Plan, Err
     let promql = served
         .rule
         .external_query(&served.series, &demand.namespace, &demand.selector, catalog.kinds())
-        .map_err(|error| Error::Query { rule: served.rule.path(), reason: error.to_string() })?;
+        .map_err(Error::Query)?;
     Ok(Plan {
         rule: Arc::clone(&served.rule),
         promql,
-        window: served.rule.window(),
+        window: served.rule.window,
         reading: Reading::Series(demand.metric.clone()),
     })
 }

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -33,9 +34,25 @@ pub trait Backend: Send + Sync + 'static {
 /// phase and what the backend said, never a URL's credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
-    /// No answer within the deadline.
+    /// No answer within the deadline: connecting, or waiting for the head of the answer.
     #[error("Prometheus did not answer within {0:?}")]
-    Deadline(std::time::Duration),
+    Deadline(Duration),
+    /// The answer began within the deadline and did not end within it.
+    #[error("the answer of Prometheus was not complete within {deadline:?}: {received} bytes came")]
+    Incomplete {
+        /// The time that the whole request was given.
+        deadline: Duration,
+        /// How much of the body had come.
+        received: u64,
+    },
+    /// The request was never sent, because others took all the slots until the deadline.
+    #[error("{slots} other requests to Prometheus were under way for the whole {deadline:?}")]
+    Busy {
+        /// How many requests may be under way at once.
+        slots: usize,
+        /// The time that the whole request was given.
+        deadline: Duration,
+    },
     /// The answer is not what the HTTP API promises, or is larger than the bound.
     #[error("the answer of Prometheus cannot be used: {0}")]
     Malformed(String),

@@ -185,14 +185,14 @@ impl Metrics {
         self.backends.of(name)
     }
 
-    /// Discovery of a rule's series found this many metrics (none is [`DiscoveryOutcome::Empty`]).
-    pub fn discovery_succeeded(&self, rule: &str, metrics: usize, now: Timestamp) {
-        let outcome =
-            if metrics == 0 { DiscoveryOutcome::Empty } else { DiscoveryOutcome::Success };
+    /// The series of a rule were listed: this many metrics are in the list (none is
+    /// [`DiscoveryOutcome::Empty`]), and this many are known with those of earlier lists.
+    pub fn discovery_succeeded(&self, rule: &str, listed: usize, known: usize, now: Timestamp) {
+        let outcome = if listed == 0 { DiscoveryOutcome::Empty } else { DiscoveryOutcome::Success };
         self.discovery.count(rule, outcome);
         let rule = RuleLabel { rule: rule.to_owned() };
-        let metrics = i64::try_from(metrics).unwrap_or(i64::MAX);
-        self.discovery.metrics.get_or_create(&rule).set(metrics);
+        let known = i64::try_from(known).unwrap_or(i64::MAX);
+        self.discovery.metrics.get_or_create(&rule).set(known);
         self.discovery.last_success.get_or_create(&rule).set(now.as_second());
     }
 
@@ -203,11 +203,12 @@ impl Metrics {
         tracing::warn!(rule, error, "discovery failed, the rule's last metrics stay for now");
     }
 
-    /// A rule's last result became too old and its metrics are gone.
-    pub fn discovery_expired(&self, rule: &str) {
+    /// Metrics of a rule have not been in a list for too long and are gone; this many are left.
+    pub fn discovery_expired(&self, rule: &str, gone: usize, left: usize) {
         self.discovery.count(rule, DiscoveryOutcome::Expired);
-        self.discovery.metrics.get_or_create(&RuleLabel { rule: rule.to_owned() }).set(0);
-        tracing::error!(rule, "discovery failed for too long, the rule's metrics are gone");
+        let metrics = self.discovery.metrics.get_or_create(&RuleLabel { rule: rule.to_owned() });
+        metrics.set(i64::try_from(left).unwrap_or(i64::MAX));
+        tracing::warn!(rule, gone, left, "metrics have not been seen for too long and are gone");
     }
 
     /// A rule is no longer configured: its series end, so that reloads do not pile them up.

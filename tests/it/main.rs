@@ -1,10 +1,14 @@
-//! Tests through sockets, one module for each server and adapter.
-
+//! Tests through sockets: our servers and clients against fakes and, where they are installed, a
+//! real Prometheus and a real control plane.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::print_stdout,
-    reason = "a helper fails as its test does, by panicking; a skipped test says so"
+    clippy::print_stderr,
+    reason = "helpers of tests are tests, which clippy sees only under #[test]"
 )]
 
+mod backend;
 mod cluster;
 mod support;

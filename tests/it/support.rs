@@ -1,4 +1,7 @@
-//! Fakes and helpers.
+//! What the tests share: fakes and servers to test against.
 
 pub(crate) mod control_plane;
 pub(crate) mod kubernetes;
+pub(crate) mod pki;
+pub(crate) mod prometheus;
+pub(crate) mod real_prometheus;

@@ -1,0 +1,287 @@
+//! From the file as it is written to compiled rules.
+
+use std::sync::Arc;
+
+use serde_saphyr::{Location, Spanned};
+
+use super::Config;
+use super::file::{self, Entry, File, Text};
+use super::report::{Report, with_causes};
+use crate::model::duration;
+use crate::model::object::GroupResource;
+use crate::promql::matcher::is_label_name;
+use crate::promql::naming::{Filter, Namer, NamingError};
+use crate::promql::resources::Resources;
+use crate::promql::rule::{Rule, refused_external_name};
+use crate::promql::template::{Fields, Template};
+use crate::promql::window;
+
+/// Which of the two lists a rule stands in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    Custom,
+    External,
+}
+
+impl List {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Custom => "rules",
+            Self::External => "externalRules",
+        }
+    }
+}
+
+/// Compiles everything; what is wrong goes to the report and is left out of the answer.
+pub(super) fn config(file: File, report: &mut Report<'_>) -> Config {
+    let File { rules, external_rules, resource_rules } = file;
+    let rules = list(List::Custom, rules, report);
+    let external_rules = list(List::External, external_rules, report);
+    if let Some(Spanned { value, referenced, .. }) = resource_rules {
+        check_resource_rules(value, referenced, report);
+    }
+    Config { rules, external_rules, warnings: Vec::new() }
+}
+
+fn list(
+    list: List,
+    entries: Option<Vec<Entry<file::Rule>>>,
+    report: &mut Report<'_>,
+) -> Vec<Arc<Rule>> {
+    let mut rules = Vec::new();
+    for (index, Spanned { value, referenced, .. }) in entries.into_iter().flatten().enumerate() {
+        let path = format!("{}[{index}]", list.name());
+        let mut compiler = Compiler { list, index, path, at: referenced, report };
+        rules.extend(compiler.rule(value.unwrap_or_default()).map(Arc::new));
+    }
+    rules
+}
+
+/// The rule that is being compiled.
+struct Compiler<'a, 'b> {
+    list: List,
+    index: usize,
+    path: String,
+    at: Location,
+    report: &'a mut Report<'b>,
+}
+
+impl Compiler<'_, '_> {
+    /// Looks at every field before it gives up, so that all mistakes are told.
+    fn rule(&mut self, rule: file::Rule) -> Option<Rule> {
+        let file::Rule { series_query, series_filters, resources, name, metrics_query, compat } =
+            rule;
+        let series_query = self.series_query(series_query);
+        let filters = self.filters(series_filters.unwrap_or_default());
+        let file::Resources { template, overrides, namespaced } = resources.unwrap_or_default();
+        let namespaced = self.namespaced(namespaced);
+        let resources = self.resources(template, overrides);
+        if resources.as_ref().is_some_and(Resources::is_empty) {
+            self.warn_without_resources(namespaced);
+        }
+        let namer = self.namer(name.unwrap_or_default());
+        let (query, window) = self.query(metrics_query);
+        Some(Rule {
+            index: self.index,
+            path: self.path.clone(),
+            series_query: series_query?,
+            filters: filters?,
+            namer: namer?,
+            resources: resources?,
+            query: query?,
+            window,
+            namespaced,
+            compat: compat.unwrap_or_default(),
+        })
+    }
+
+    fn error(&mut self, at: Option<&Text>, field: &str, what: impl Into<String>) {
+        let path = format!("{}.{field}", self.path);
+        self.report.error(at.map_or(self.at, |text| text.referenced), path, what);
+    }
+
+    fn warn(&mut self, at: Option<&Text>, field: &str, what: impl Into<String>) {
+        let path = format!("{}.{field}", self.path);
+        self.report.warn(at.map_or(self.at, |text| text.referenced), path, what);
+    }
+
+    fn series_query(&mut self, query: Option<Text>) -> Option<String> {
+        let query = query.map(|query| query.value).filter(|query| !query.trim().is_empty());
+        if query.is_none() {
+            let what = "it is missing: write the selector of the series that the rule is about";
+            self.error(None, "seriesQuery", what);
+        }
+        query
+    }
+
+    fn filters(&mut self, entries: Vec<Entry<file::Filter>>) -> Option<Vec<Filter>> {
+        let count = entries.len();
+        let mut filters = Vec::new();
+        for (index, Spanned { value, referenced, .. }) in entries.into_iter().enumerate() {
+            let file::Filter { is, is_not } = value.unwrap_or_default();
+            match Filter::compile(text(is.as_ref()), text(is_not.as_ref())) {
+                Ok(filter) => filters.push(filter),
+                Err(error) => {
+                    let key = match (&error, is.is_some()) {
+                        (NamingError::Pattern(_), true) => ".is",
+                        (NamingError::Pattern(_), false) => ".isNot",
+                        _ => "",
+                    };
+                    let path = format!("{}.seriesFilters[{index}]{key}", self.path);
+                    self.report.error(referenced, path, with_causes(&error));
+                }
+            }
+        }
+        (filters.len() == count).then_some(filters)
+    }
+
+    fn namespaced(&mut self, namespaced: Option<Spanned<bool>>) -> bool {
+        let Some(Spanned { value, referenced, .. }) = namespaced else { return true };
+        if self.list == List::Custom && !value {
+            let path = format!("{}.resources.namespaced", self.path);
+            self.report.warn(referenced, path, "it has no effect here, only in externalRules");
+        }
+        value
+    }
+
+    fn resources(
+        &mut self,
+        template: Option<Text>,
+        overrides: Option<file::Overrides>,
+    ) -> Option<Resources> {
+        let path = format!("{}.resources", self.path);
+        resources(template, overrides, &path, self.at, self.report)
+    }
+
+    fn warn_without_resources(&mut self, namespaced: bool) {
+        let what = match self.list {
+            List::Custom => {
+                "without a template or overrides no label names an object, so that the rule has \
+                 no metrics"
+            }
+            List::External if namespaced => {
+                "no label stands for the namespace, so that every query fails: override a label \
+                 with `{resource: namespace}`, or write `namespaced: false`"
+            }
+            List::External => return,
+        };
+        self.warn(None, "resources", what);
+    }
+
+    fn namer(&mut self, name: file::Name) -> Option<Namer> {
+        let file::Name { matches, r#as } = name;
+        let namer = match Namer::compile(text(matches.as_ref()), text(r#as.as_ref())) {
+            Ok(namer) => namer,
+            Err(error) => {
+                let field =
+                    if matches!(error, NamingError::As(_)) { "name.as" } else { "name.matches" };
+                self.error(matches.as_ref(), field, with_causes(&error));
+                return None;
+            }
+        };
+        for group in namer.unknown_groups() {
+            let what = format!(
+                "`matches` has no group {group:?}, so that ${group} is empty: a group ends where \
+                 ${{1}} closes"
+            );
+            self.warn(r#as.as_ref(), "name.as", what);
+        }
+        let constant = namer.constant();
+        if let Some(name) = constant.filter(|name| refused_external_name(name))
+            && self.list == List::External
+        {
+            let what = format!(
+                "an external metric cannot be called {name:?}: Kubernetes takes its path for a \
+                 subresource of the namespace"
+            );
+            self.error(r#as.as_ref(), "name.as", what);
+            return None;
+        }
+        Some(namer)
+    }
+
+    fn query(&mut self, query: Option<Text>) -> (Option<Template>, Option<std::time::Duration>) {
+        let text = text(query.as_ref());
+        if text.is_empty() {
+            self.warn(None, "metricsQuery", "it is missing, so that every query fails");
+        }
+        if text.contains("{{") {
+            let what = "{{ goes to Prometheus as it is: actions stand between << and >>";
+            self.warn(query.as_ref(), "metricsQuery", what);
+        }
+        match Template::compile(text, Fields::Query) {
+            Ok(template) => (Some(template), window::range_of(text)),
+            Err(error) => {
+                self.error(query.as_ref(), "metricsQuery", with_causes(&error));
+                (None, None)
+            }
+        }
+    }
+}
+
+fn text(text: Option<&Text>) -> &str {
+    text.map_or("", |text| text.value.as_str())
+}
+
+fn resources(
+    template: Option<Text>,
+    overrides: Option<file::Overrides>,
+    path: &str,
+    at: Location,
+    report: &mut Report<'_>,
+) -> Option<Resources> {
+    let mut complete = true;
+    let mut taken = Vec::new();
+    for (label, Spanned { value, referenced, .. }) in overrides.unwrap_or_default().0 {
+        let path = format!("{path}.overrides.{label}");
+        let file::GroupResource { group, resource } = value.unwrap_or_default();
+        if !is_label_name(&label) {
+            let what = "this is no label name of Prometheus, so that queries with it fail";
+            report.warn(referenced, path.clone(), what);
+        }
+        let resource = resource.filter(|resource| !resource.is_empty());
+        match resource {
+            Some(resource) => {
+                let group = group.unwrap_or_default();
+                taken.push((label, GroupResource { group, resource }));
+            }
+            None => {
+                complete = false;
+                report.error(referenced, path, "`resource` is missing: write `{resource: pod}`");
+            }
+        }
+    }
+    match Resources::compile(text(template.as_ref()), taken) {
+        Ok(resources) => complete.then_some(resources),
+        Err(error) => {
+            let at = template.map_or(at, |template| template.referenced);
+            report.error(at, format!("{path}.template"), with_causes(&error));
+            None
+        }
+    }
+}
+
+/// Checks `resourceRules` as prometheus-adapter does when it starts.
+fn check_resource_rules(rules: file::ResourceRules, at: Location, report: &mut Report<'_>) {
+    let file::ResourceRules { cpu, memory, window } = rules;
+    for (name, rule) in [("cpu", cpu), ("memory", memory)] {
+        let rule = rule.unwrap_or_default();
+        let path = format!("resourceRules.{name}");
+        let file::Resources { template, overrides, .. } = rule.resources.unwrap_or_default();
+        resources(template, overrides, &format!("{path}.resources"), at, report);
+        let queries = [("containerQuery", rule.container_query), ("nodeQuery", rule.node_query)];
+        for (field, query) in queries {
+            if let Err(error) = Template::compile(text(query.as_ref()), Fields::Query) {
+                let at = query.map_or(at, |query| query.referenced);
+                report.error(at, format!("{path}.{field}"), with_causes(&error));
+            }
+        }
+    }
+    if let Some(window) = window
+        && let Err(error) = duration::parse(&window.value)
+    {
+        report.error(window.referenced, "resourceRules.window".to_owned(), with_causes(&error));
+    }
+    let what = "metrics.k8s.io is not served yet: keep metrics-server or prometheus-adapter for it";
+    report.warn(at, "resourceRules".to_owned(), what);
+}

@@ -1,0 +1,398 @@
+//! The JSON of the HTTP API: the envelope that all answers share, and the result of an instant
+//! query, read in one pass straight into the model.
+//!
+//! The order of the keys does not matter. Source:
+//! <https://prometheus.io/docs/prometheus/latest/querying/api/>.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+
+use crate::model::value::{Labels, Point, QueryResult, Sample};
+
+/// What an answer says, whatever the status code it came with.
+#[derive(Debug, PartialEq)]
+pub(super) enum Answer<T> {
+    /// `status: success`.
+    Success {
+        data: T,
+        /// Warnings, infos, and that the answer is partial.
+        notes: Vec<String>,
+    },
+    /// `status: error`.
+    Error {
+        /// `errorType`: `execution`, `bad_data`, …
+        kind: String,
+        message: String,
+    },
+}
+
+/// Reads the answer to an instant query. The error says what is wrong with it.
+pub(super) fn query(body: &[u8]) -> Result<Answer<QueryResult>, String> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    match read(&mut json, QueryData).map_err(|error| error.to_string())? {
+        Answer::Success { data, notes } => Ok(Answer::Success { data: data?, notes }),
+        Answer::Error { kind, message } => Ok(Answer::Error { kind, message }),
+    }
+}
+
+/// Reads the body of a refusal: `None` where it is not in the form of the HTTP API.
+pub(super) fn refusal(body: &[u8]) -> Option<(String, String)> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    match read(&mut json, Ignored).ok()? {
+        Answer::Error { kind, message } => Some((kind, message)),
+        Answer::Success { .. } => None,
+    }
+}
+
+/// Reads an envelope whose `data` the seed reads, up to the end of the input.
+pub(super) fn read<'de, R, S>(
+    json: &mut serde_json::Deserializer<R>,
+    data: S,
+) -> Result<Answer<S::Value>, serde_json::Error>
+where
+    R: serde_json::de::Read<'de>,
+    S: DeserializeSeed<'de>,
+{
+    let answer = json.deserialize_map(EnvelopeVisitor(data))?;
+    json.end()?;
+    Ok(answer)
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum Field {
+    Status,
+    Data,
+    ErrorType,
+    Error,
+    Warnings,
+    Infos,
+    IsPartial,
+    #[serde(other)]
+    Other,
+}
+
+struct EnvelopeVisitor<S>(S);
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for EnvelopeVisitor<S> {
+    type Value = Answer<S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an answer of the Prometheus HTTP API")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut seed = Some(self.0);
+        let (mut status, mut data, mut kind, mut message) = (None, None, None, None);
+        let mut notes = Vec::new();
+        while let Some(key) = map.next_key::<Field>()? {
+            match key {
+                Field::Status => status = Some(map.next_value::<String>()?),
+                Field::Data => {
+                    let seed = seed.take().ok_or_else(|| A::Error::duplicate_field("data"))?;
+                    data = map.next_value_seed(Nullable(seed))?;
+                }
+                Field::ErrorType => kind = map.next_value::<Option<String>>()?,
+                Field::Error => message = map.next_value::<Option<String>>()?,
+                Field::Warnings | Field::Infos => {
+                    notes.extend(map.next_value::<Option<Vec<String>>>()?.unwrap_or_default());
+                }
+                // VictoriaMetrics says it so where Thanos warns.
+                Field::IsPartial => {
+                    if map.next_value::<Option<bool>>()? == Some(true) {
+                        notes.push("the response is partial".to_owned());
+                    }
+                }
+                Field::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        match status.as_deref() {
+            Some("success") => {
+                let data = data.ok_or_else(|| A::Error::custom("`data` is missing or null"))?;
+                Ok(Answer::Success { data, notes })
+            }
+            Some("error") => Ok(Answer::Error {
+                kind: kind.unwrap_or_default(),
+                message: message.unwrap_or_else(|| "it gives no reason".to_owned()),
+            }),
+            Some(other) => Err(A::Error::unknown_variant(other, &["success", "error"])),
+            None => Err(A::Error::missing_field("status")),
+        }
+    }
+}
+
+/// `null` or what the seed reads.
+struct Nullable<S>(S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Nullable<S> {
+    type Value = Option<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Nullable<S> {
+    type Value = Option<S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("data")
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.0.deserialize(deserializer).map(Some)
+    }
+}
+
+struct Ignored;
+
+impl<'de> DeserializeSeed<'de> for Ignored {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| ())
+    }
+}
+
+/// The `data` of an instant query. JSON that is well formed but of a type that no metric can be
+/// made of is an inner error, whose text then carries no line and column.
+struct QueryData;
+
+impl<'de> DeserializeSeed<'de> for QueryData {
+    type Value = Result<QueryResult, String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(expecting = "an object with `resultType` and `result`")]
+        struct Data<'a> {
+            #[serde(rename = "resultType", borrow)]
+            kind: Cow<'a, str>,
+            #[serde(borrow)]
+            result: Option<Items<'a>>,
+        }
+        let Data { kind, result } = Data::deserialize(deserializer)?;
+        Ok(result.unwrap_or_default().into_result(&kind))
+    }
+}
+
+/// The `result` before its type is known: its keys may come in any order.
+#[derive(Default)]
+struct Items<'a> {
+    samples: Vec<Sample>,
+    histogram: bool,
+    series: bool,
+    time: Option<f64>,
+    text: Option<Cow<'a, str>>,
+}
+
+impl Items<'_> {
+    fn into_result(self, kind: &str) -> Result<QueryResult, String> {
+        match kind {
+            "vector" if self.histogram => Err("the query gives native histograms; take a number \
+                 from them, for instance with histogram_quantile, histogram_sum or \
+                 histogram_count"
+                .to_owned()),
+            "vector" if self.series || self.time.is_some() || self.text.is_some() => {
+                Err("an instant vector holds something that is no sample".to_owned())
+            }
+            "vector" => Ok(QueryResult::Vector(self.samples)),
+            "scalar" => {
+                let (Some(timestamp), Some(text)) = (self.time, self.text) else {
+                    return Err("a scalar is not a pair of time and value".to_owned());
+                };
+                let value = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+                Ok(QueryResult::Scalar(Point { timestamp, value }))
+            }
+            "matrix" => Err("the query gives a range vector (a matrix), not an instant vector or \
+                 a scalar; put rate(…) or another function around the range"
+                .to_owned()),
+            "string" => {
+                Err("the query gives a string, not an instant vector or a scalar".to_owned())
+            }
+            other => Err(format!("the result type {other:?} is unknown")),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ItemsVisitor;
+
+        impl<'de> Visitor<'de> for ItemsVisitor {
+            type Value = Items<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of samples, or a time and a value")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Items::default();
+                while let Some(item) = seq.next_element::<Item<'de>>()? {
+                    match item {
+                        Item::Sample(sample) => items.samples.push(sample),
+                        Item::Histogram => items.histogram = true,
+                        Item::Series => items.series = true,
+                        Item::Time(time) => items.time = Some(time),
+                        Item::Text(text) => items.text = Some(text),
+                    }
+                }
+                Ok(items)
+            }
+        }
+
+        deserializer.deserialize_seq(ItemsVisitor)
+    }
+}
+
+enum Item<'a> {
+    Sample(Sample),
+    Histogram,
+    Series,
+    Time(f64),
+    Text(Cow<'a, str>),
+}
+
+impl<'de> Deserialize<'de> for Item<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum ItemField {
+    Metric,
+    Value,
+    Histogram,
+    Values,
+    Histograms,
+    #[serde(other)]
+    Other,
+}
+
+struct ItemVisitor;
+
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = Item<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sample")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut labels, mut value, mut other) = (None, None, None);
+        while let Some(key) = map.next_key::<ItemField>()? {
+            match key {
+                ItemField::Metric => labels = Some(map.next_value::<LabelSet>()?.0),
+                ItemField::Value => value = Some(map.next_value::<(f64, Number)>()?),
+                ItemField::Histogram => {
+                    map.next_value::<IgnoredAny>()?;
+                    other = Some(Item::Histogram);
+                }
+                ItemField::Values | ItemField::Histograms => {
+                    map.next_value::<IgnoredAny>()?;
+                    other = Some(Item::Series);
+                }
+                ItemField::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if let Some(other) = other {
+            return Ok(other);
+        }
+        let (timestamp, Number(value)) = value.ok_or_else(|| A::Error::missing_field("value"))?;
+        Ok(Item::Sample(Sample {
+            labels: labels.ok_or_else(|| A::Error::missing_field("metric"))?,
+            point: Point { timestamp, value },
+        }))
+    }
+
+    fn visit_f64<E>(self, time: f64) -> Result<Self::Value, E> {
+        Ok(Item::Time(time))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a time in seconds is far below 2^53")]
+    fn visit_u64<E>(self, time: u64) -> Result<Self::Value, E> {
+        Ok(Item::Time(time as f64))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a time in seconds is far below 2^53")]
+    fn visit_i64<E>(self, time: i64) -> Result<Self::Value, E> {
+        Ok(Item::Time(time as f64))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Item::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Item::Text(Cow::Owned(text.to_owned())))
+    }
+}
+
+struct LabelSet(Labels);
+
+impl<'de> Deserialize<'de> for LabelSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct LabelsVisitor;
+
+        impl<'de> Visitor<'de> for LabelsVisitor {
+            type Value = LabelSet;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("labels")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LabelSet, A::Error> {
+                std::iter::from_fn(|| map.next_entry::<Box<str>, Box<str>>().transpose())
+                    .collect::<Result<Labels, _>>()
+                    .map(LabelSet)
+            }
+        }
+
+        deserializer.deserialize_map(LabelsVisitor)
+    }
+}
+
+/// A sample's value: a string, because JSON has no `NaN` and no `+Inf`.
+struct Number(f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberVisitor;
+
+        impl Visitor<'_> for NumberVisitor {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number as a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Number, E> {
+                let invalid = |_| E::invalid_value(serde::de::Unexpected::Str(text), &self);
+                text.parse().map(Number).map_err(invalid)
+            }
+        }
+
+        deserializer.deserialize_str(NumberVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,512 @@
+//! The client itself: a slot, a request, an answer, all within one deadline.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use reqwest::{Response, StatusCode};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::task::{self, JoinError};
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+use url::Url;
+
+use crate::engine::ports::{Backend, BackendError};
+use crate::model::value::{QueryResult, SeriesNames};
+use crate::prometheus::answer::{self, Answer};
+use crate::prometheus::credentials::CredentialsError;
+use crate::prometheus::listing::{self, Chunk};
+use crate::prometheus::session::{Session, Sessions};
+use crate::prometheus::warnings::Warnings;
+use crate::prometheus::{Settings, Verb, fault};
+
+/// A GET past it is sent as a form, since many proxies refuse a request line past 8 KiB. What is
+/// measured lacks the path below the base URL, the time and the timeout.
+const MAX_URL: usize = (8 << 10) - 128;
+
+/// Listings under way at once; each may fill buffers of some 1 MiB.
+const LISTINGS: usize = 4;
+
+/// Where a listing is given up. One of 1,000,000 series has 150 to 300 MB.
+const MAX_LISTING: u64 = 4 << 30;
+
+/// What is read of a refusal.
+const MAX_REFUSAL: usize = 64 << 10;
+
+/// Larger answers are parsed beside the runtime, since it takes milliseconds.
+const MAX_INLINE: usize = 256 << 10;
+
+/// What is kept of the begin of a listing, to show what it is if it is none.
+const HEAD: usize = 300;
+
+/// A client that cannot be built from its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Neither `http` nor `https`.
+    #[error("the URL of a backend begins with http:// or https://, not with {0}:")]
+    Scheme(String),
+    /// A header that cannot be sent. The value may be a secret.
+    #[error("the header {0:?} or its value holds characters that HTTP does not allow there")]
+    Header(String),
+    /// CA, client certificate or token.
+    #[error("the credentials for Prometheus cannot be used")]
+    Credentials(#[from] CredentialsError),
+    /// The HTTP client refused its configuration.
+    #[error("cannot build the HTTP client for Prometheus")]
+    Build(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// What was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// An instant query.
+    Query,
+    /// A series listing.
+    Series,
+}
+
+impl Operation {
+    /// As it is written in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Series => "series",
+        }
+    }
+}
+
+/// One finished request, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// What was asked.
+    pub operation: Operation,
+    /// `success`, `deadline`, `incomplete`, `busy`, `malformed`, `refused` or `unreachable`.
+    pub outcome: &'static str,
+    /// From the call to its end, with the wait for a slot.
+    pub duration: Duration,
+    /// How many warnings, infos and marks of a partial response the answer carried.
+    pub warnings: usize,
+}
+
+/// Is called after each request, on the task that made it. Requests whose future is dropped are
+/// not observed.
+pub type Observer = Arc<dyn Fn(&Observation) + Send + Sync>;
+
+/// A client of one backend. Dropping the future of a request ends the request.
+pub struct Client {
+    settings: Arc<Settings>,
+    /// Host and port, for messages.
+    peer: String,
+    headers: HeaderMap,
+    /// The query string of a URL without a path, which the crate's join would lose.
+    parameters: Vec<(&'static str, String)>,
+    sessions: Sessions,
+    queries: Slots,
+    listings: Slots,
+    warnings: Warnings,
+    observer: Observer,
+}
+
+/// An answer and what the backend notes on it.
+type Noted<T> = Result<(T, Vec<String>), BackendError>;
+
+impl Client {
+    /// Builds a client. Reads the credential files, sends nothing.
+    pub fn new(mut settings: Settings, observer: Observer) -> Result<Self, SettingsError> {
+        normalize(&mut settings.url)?;
+        let headers = header_map(&settings.headers)?;
+        if settings.ca_file.is_some() && (settings.auth_config.is_some() || settings.in_cluster) {
+            warn!("with a CA file for Prometheus the kubeconfig or service account is not used");
+        }
+        let settings = Arc::new(settings);
+        let url = &settings.url;
+        let port = url.port_or_known_default().unwrap_or_default();
+        Ok(Self {
+            peer: format!("{}:{port}", url.host_str().unwrap_or_default()),
+            headers,
+            parameters: lost_parameters(url),
+            sessions: Sessions::new(Arc::clone(&settings))?,
+            queries: Slots::new(settings.concurrency.max(1)),
+            listings: Slots::new(LISTINGS),
+            warnings: Warnings::default(),
+            observer,
+            settings,
+        })
+    }
+
+    async fn instant(&self, promql: &str, at: Timestamp, deadline: Deadline) -> Noted<QueryResult> {
+        let _slot = self.queries.take(deadline).await?;
+        let sent = timeout_at(deadline.at, self.send_query(promql, at, deadline));
+        let response = sent.await.map_err(|_| deadline.missed())??;
+        let response = self.accept(response, deadline).await?;
+        let status = response.status();
+        let limit = self.settings.max_response_bytes;
+        if response.content_length().is_some_and(|length| length > limit as u64) {
+            return Err(too_large(limit as u64));
+        }
+        let (body, complete) = self.body(response, limit, deadline).await;
+        complete?;
+        let length = body.len();
+        let parse = move || answer::query(&body).map_err(|text| fault::malformed(&text, &body));
+        let answer = if length > MAX_INLINE {
+            task::spawn_blocking(parse).await.map_err(|error| stopped(&error))?
+        } else {
+            parse()
+        };
+        success(answer?, status)
+    }
+
+    async fn send_query(
+        &self,
+        promql: &str,
+        at: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Response, BackendError> {
+        let session = self.sessions.current().await;
+        let left = deadline.at.saturating_duration_since(Instant::now()).as_millis().max(1);
+        let mut request = session
+            .api
+            .query(promql)
+            .query("time", seconds(at))
+            .timeout(i64::try_from(left).unwrap_or(i64::MAX));
+        for (name, value) in &self.parameters {
+            request = request.query(name, value);
+        }
+        for (name, value) in &self.request_headers(&session) {
+            request = request.header(name.clone(), value.clone());
+        }
+        let sent = match self.verb(&[("query", promql)]) {
+            Verb::Get => request.get_raw().await,
+            Verb::Post => request.post_raw().await,
+        };
+        sent.map_err(|error| fault::unreachable(&self.peer, error.source().unwrap_or(&error)))
+    }
+
+    async fn list(
+        &self,
+        selector: &str,
+        since: Timestamp,
+        deadline: Deadline,
+    ) -> Noted<SeriesNames> {
+        let _slot = self.listings.take(deadline).await?;
+        let sent = timeout_at(deadline.at, self.send_listing(selector, since));
+        let response = sent.await.map_err(|_| deadline.missed())??;
+        let response = self.accept(response, deadline).await?;
+        let status = response.status();
+        let (sender, chunks) = listing::channel();
+        // It ends when `sender` is gone, so also when this future is dropped.
+        let fold = task::spawn_blocking(move || listing::fold(chunks));
+        let head = self.feed(response, sender, deadline).await?;
+        let folded = fold.await.map_err(|error| stopped(&error))?;
+        success(folded.map_err(|text| fault::malformed(&text, &head))?, status)
+    }
+
+    async fn send_listing(
+        &self,
+        selector: &str,
+        since: Timestamp,
+    ) -> Result<Response, BackendError> {
+        let session = self.sessions.current().await;
+        let mut url = session.api.base_url().clone();
+        url.set_path(&format!("{}/api/v1/series", url.path().trim_end_matches('/')));
+        let start = seconds(since);
+        let parameters = [("match[]", selector), ("start", start.as_str())];
+        let http = session.api.inner();
+        let request = match self.verb(&parameters) {
+            Verb::Get => {
+                url.query_pairs_mut().extend_pairs(parameters);
+                http.get(url)
+            }
+            Verb::Post => http.post(url).form(&parameters),
+        };
+        let sent = request.headers(self.request_headers(&session)).send().await;
+        sent.map_err(|error| fault::unreachable(&self.peer, &error))
+    }
+
+    /// Passes the body on until it ends or the other side has seen enough; returns its begin.
+    async fn feed(
+        &self,
+        mut response: Response,
+        sender: mpsc::Sender<Chunk>,
+        deadline: Deadline,
+    ) -> Result<Bytes, BackendError> {
+        let (mut received, mut head) = (0, Bytes::new());
+        let feed = async {
+            while let Some(data) = self.chunk(&mut response, received).await? {
+                if received == 0 {
+                    head = data.slice(..data.len().min(HEAD));
+                }
+                received += data.len() as u64;
+                if received > MAX_LISTING {
+                    return Err(too_large(MAX_LISTING));
+                }
+                if sender.send(Chunk::Data(data)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            // Whoever does not wait for the end has an error to tell.
+            sender.send(Chunk::End).await.ok();
+            Ok(())
+        };
+        match timeout_at(deadline.at, feed).await {
+            Ok(fed) => fed.map(|()| head),
+            Err(_) => Err(deadline.incomplete(received)),
+        }
+    }
+
+    /// An answer with a status of 2xx; others become errors that say what their body says.
+    async fn accept(
+        &self,
+        response: Response,
+        deadline: Deadline,
+    ) -> Result<Response, BackendError> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let headers = response.headers().clone();
+        let (body, complete) = self.body(response, MAX_REFUSAL, deadline).await;
+        // The status says enough; what does not come of its body is not missed.
+        complete.ok();
+        Err(fault::refused(&self.settings.url, status, &headers, &body))
+    }
+
+    /// What comes of the body up to the limit, and whether that is all of it.
+    async fn body(
+        &self,
+        mut response: Response,
+        limit: usize,
+        deadline: Deadline,
+    ) -> (Vec<u8>, Result<(), BackendError>) {
+        let mut body = Vec::new();
+        let read = async {
+            while let Some(data) = self.chunk(&mut response, body.len() as u64).await? {
+                let room = limit.saturating_sub(body.len());
+                body.extend_from_slice(data.get(..room).unwrap_or(&data));
+                if data.len() > room {
+                    return Err(too_large(limit as u64));
+                }
+            }
+            Ok(())
+        };
+        let read = timeout_at(deadline.at, read).await;
+        let complete = read.unwrap_or_else(|_| Err(deadline.incomplete(body.len() as u64)));
+        (body, complete)
+    }
+
+    async fn chunk(
+        &self,
+        response: &mut Response,
+        received: u64,
+    ) -> Result<Option<Bytes>, BackendError> {
+        response.chunk().await.map_err(|error| fault::broken(&self.peer, received, &error))
+    }
+
+    fn verb(&self, parameters: &[(&str, &str)]) -> Verb {
+        let mut url = self.settings.url.clone();
+        url.query_pairs_mut().extend_pairs(parameters);
+        if url.as_str().len() > MAX_URL { Verb::Post } else { self.settings.verb }
+    }
+
+    fn request_headers(&self, session: &Session) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        let url = &self.settings.url;
+        let is_in_url = !url.username().is_empty() || url.password().is_some();
+        // The order of Go's client and client-go: a header wins over the URL, and that over a
+        // token.
+        if let Some(token) = &session.authorization
+            && !is_in_url
+            && !headers.contains_key(AUTHORIZATION)
+        {
+            headers.insert(AUTHORIZATION, token.clone());
+        }
+        headers
+    }
+
+    fn finish<T>(
+        &self,
+        operation: Operation,
+        started: Instant,
+        result: Noted<T>,
+    ) -> Result<T, BackendError> {
+        let (outcome, warnings) = match &result {
+            Ok((_, notes)) => {
+                self.warnings.log(notes, operation.as_str());
+                ("success", notes.len())
+            }
+            Err(error) => (outcome(error), 0),
+        };
+        let duration = started.elapsed();
+        (self.observer)(&Observation { operation, outcome, duration, warnings });
+        result.map(|(data, _)| data)
+    }
+}
+
+impl Backend for Client {
+    async fn query(&self, promql: &str, at: Timestamp) -> Result<QueryResult, BackendError> {
+        let started = Instant::now();
+        let deadline = Deadline::after(started, self.settings.deadline);
+        let result = self.instant(promql, at, deadline).await;
+        self.finish(Operation::Query, started, result)
+    }
+
+    async fn series(&self, selector: &str, since: Timestamp) -> Result<SeriesNames, BackendError> {
+        let started = Instant::now();
+        let deadline = Deadline::after(started, self.settings.series_deadline);
+        let result = self.list(selector, since, deadline).await;
+        self.finish(Operation::Series, started, result)
+    }
+}
+
+/// When a request has to be done, and how long that was from its begin.
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    given: Duration,
+}
+
+impl Deadline {
+    fn after(started: Instant, given: Duration) -> Self {
+        Self { at: started + given, given }
+    }
+
+    fn missed(self) -> BackendError {
+        BackendError::Deadline(self.given)
+    }
+
+    fn incomplete(self, received: u64) -> BackendError {
+        BackendError::Incomplete { deadline: self.given, received }
+    }
+}
+
+/// How many requests may be under way at once.
+struct Slots {
+    count: usize,
+    free: Semaphore,
+}
+
+impl Slots {
+    fn new(count: usize) -> Self {
+        Self { count, free: Semaphore::new(count.min(Semaphore::MAX_PERMITS)) }
+    }
+
+    async fn take(&self, deadline: Deadline) -> Result<SemaphorePermit<'_>, BackendError> {
+        match timeout_at(deadline.at, self.free.acquire()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            // Nobody closes the semaphore.
+            Ok(Err(_)) | Err(_) => {
+                Err(BackendError::Busy { slots: self.count, deadline: deadline.given })
+            }
+        }
+    }
+}
+
+fn success<T>(answer: Answer<T>, status: StatusCode) -> Noted<T> {
+    match answer {
+        Answer::Success { data, notes } => Ok((data, notes)),
+        Answer::Error { kind, message } => Err(fault::said(status, &kind, &message)),
+    }
+}
+
+fn outcome(error: &BackendError) -> &'static str {
+    match error {
+        BackendError::Deadline(_) => "deadline",
+        BackendError::Incomplete { .. } => "incomplete",
+        BackendError::Busy { .. } => "busy",
+        BackendError::Malformed(_) => "malformed",
+        BackendError::Refused { .. } => "refused",
+        BackendError::Unreachable(_) => "unreachable",
+    }
+}
+
+fn too_large(limit: u64) -> BackendError {
+    BackendError::Malformed(format!("it is larger than {limit} bytes"))
+}
+
+fn stopped(error: &JoinError) -> BackendError {
+    BackendError::Malformed(format!("reading it was given up: {error}"))
+}
+
+/// Makes a URL one that the paths of the API can be put behind.
+fn normalize(url: &mut Url) -> Result<(), SettingsError> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(SettingsError::Scheme(url.scheme().to_owned()));
+    }
+    url.set_fragment(None);
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(())
+}
+
+/// The crate wants names that live forever. There are a handful of them per backend.
+fn lost_parameters(url: &Url) -> Vec<(&'static str, String)> {
+    if url.path() != "/" {
+        return Vec::new();
+    }
+    let leak = |name: &str| &*Box::leak(name.to_owned().into_boxed_str());
+    url.query_pairs().map(|(name, value)| (leak(&name), value.into_owned())).collect()
+}
+
+fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, SettingsError> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let invalid = || SettingsError::Header(name.clone());
+        let mut value = HeaderValue::try_from(value).map_err(|_| invalid())?;
+        value.set_sensitive(true);
+        map.append(HeaderName::try_from(name).map_err(|_| invalid())?, value);
+    }
+    Ok(map)
+}
+
+/// A time as prometheus-adapter writes it: seconds with up to three decimals.
+fn seconds(time: Timestamp) -> String {
+    let millis = time.as_millisecond();
+    let (sign, millis) = (if millis < 0 { "-" } else { "" }, millis.unsigned_abs());
+    let text = format!("{sign}{}.{:03}", millis / 1_000, millis % 1_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_up_to_three_decimals() {
+        let cases = [
+            (1_700_000_000_000, "1700000000"),
+            (1_700_000_000_120, "1700000000.12"),
+            (1_700_000_000_001, "1700000000.001"),
+            (10_000, "10"),
+            (0, "0"),
+            (-1_500, "-1.5"),
+        ];
+        for (millis, expected) in cases {
+            assert_eq!(seconds(Timestamp::from_millisecond(millis).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_without_their_secrets() {
+        let build = |url: &str, header: &str| {
+            let mut settings = Settings::new(Url::parse(url).unwrap());
+            settings.headers = vec![(header.to_owned(), "secret".to_owned())];
+            Client::new(settings, Arc::new(|_| {})).err().map(|error| error.to_string())
+        };
+        assert_eq!(build("http://user:secret@prometheus", "x-scope-orgid"), None);
+        assert_eq!(
+            [build("ftp://user:secret@prometheus", "x"), build("http://prometheus", "a b")],
+            [
+                Some("the URL of a backend begins with http:// or https://, not with ftp:".into()),
+                Some(
+                    "the header \"a b\" or its value holds characters that HTTP does not allow \
+                     there"
+                        .into()
+                ),
+            ]
+        );
+    }
+}

@@ -1,0 +1,161 @@
+//! What goes wrong with a request, in words for people: never a URL, which may hold credentials.
+
+use std::error::Error;
+use std::io;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, LOCATION};
+use url::Url;
+
+use crate::engine::ports::BackendError;
+use crate::prometheus::answer;
+
+/// How much of a body that is no JSON is worth showing.
+const EXCERPT: usize = 300;
+
+/// How much of the backend's own reason is passed on: it ends up in the conditions of HPAs.
+const REASON: usize = 1_000;
+
+/// No connection, or one that broke. `peer` is host and port.
+pub(super) fn unreachable(peer: &str, error: &(dyn Error + 'static)) -> BackendError {
+    let chain = || std::iter::successors(Some(error), |&error| error.source());
+    let cause = chain().last().unwrap_or(error);
+    let phase = if chain().any(is_tls) {
+        "TLS failed: "
+    } else if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_dns) {
+        "the name cannot be resolved: "
+    } else {
+        ""
+    };
+    BackendError::Unreachable(format!("{peer}: {phase}{}", one_line(&cause.to_string(), EXCERPT)))
+}
+
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    // The source of an io::Error is the source of what it wraps, so the chain skips that.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| is_tls(wrapped))
+}
+
+/// An answer that ends before it is complete.
+pub(super) fn broken(peer: &str, received: u64, error: &(dyn Error + 'static)) -> BackendError {
+    match unreachable(peer, error) {
+        BackendError::Unreachable(text) => {
+            BackendError::Unreachable(format!("{text}, after {received} bytes of the answer"))
+        }
+        other => other,
+    }
+}
+
+/// An answer with a status other than 2xx.
+pub(super) fn refused(
+    base: &Url,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> BackendError {
+    if status.is_redirection() {
+        let message = redirect(base, headers);
+        return BackendError::Refused { status: status.to_string(), message };
+    }
+    if let Some((kind, message)) = answer::refusal(body) {
+        return said(status, &kind, &message);
+    }
+    let mut message = one_line(&String::from_utf8_lossy(body), EXCERPT);
+    if message.is_empty() {
+        "without a word of explanation".clone_into(&mut message);
+    }
+    BackendError::Refused { status: status.to_string(), message }
+}
+
+/// A refusal in the form of the HTTP API, whatever its status.
+pub(super) fn said(status: StatusCode, kind: &str, message: &str) -> BackendError {
+    let kind = one_line(kind, EXCERPT);
+    let status =
+        if kind.is_empty() { status.to_string() } else { format!("{} {kind}", status.as_u16()) };
+    BackendError::Refused { status, message: one_line(message, REASON) }
+}
+
+/// An answer that is not what it should be. Shows how it begins unless that looks right: a login
+/// page is recognised at once.
+pub(super) fn malformed(reason: &str, body: &[u8]) -> BackendError {
+    let begin = body.trim_ascii_start();
+    let text = if begin.is_empty() {
+        "it is empty".to_owned()
+    } else if begin.first() == Some(&b'{') {
+        one_line(reason, EXCERPT)
+    } else {
+        let excerpt = begin.get(..EXCERPT).unwrap_or(begin);
+        let excerpt = one_line(&String::from_utf8_lossy(excerpt), 80);
+        format!("it is no JSON and begins with {excerpt:?}")
+    };
+    BackendError::Malformed(text)
+}
+
+fn redirect(base: &Url, headers: &HeaderMap) -> String {
+    let target = headers
+        .get(LOCATION)
+        .and_then(|location| base.join(&String::from_utf8_lossy(location.as_bytes())).ok());
+    let Some(mut target) = target else {
+        return "it redirects without saying where; check the URL of the backend".to_owned();
+    };
+    target.set_query(None);
+    target.set_fragment(None);
+    // Refused only where there is no host, and then there are no credentials either.
+    let cleared = target.set_username("").and_then(|()| target.set_password(None));
+    let target =
+        if cleared.is_ok() { one_line(target.as_str(), EXCERPT) } else { target.scheme().into() };
+    format!("it redirects to {target}, which is not followed; give the backend's final URL")
+}
+
+/// White space and control characters become single blanks, and the end is cut off.
+pub(super) fn one_line(text: &str, max_chars: usize) -> String {
+    let mut line = String::new();
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    for (count, c) in words
+        .filter(|word| !word.is_empty())
+        .flat_map(|word| std::iter::once(' ').chain(word.chars()))
+        .skip(1)
+        .enumerate()
+    {
+        if count == max_chars {
+            line.push('…');
+            break;
+        }
+        line.push(c);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_becomes_one_line_of_bounded_length() {
+        let cases = [
+            (" a\r\n\t b\u{0}c ", 10, "a b c"),
+            ("", 10, ""),
+            ("äöü", 3, "äöü"),
+            ("äöüß", 3, "äöü…"),
+        ];
+        for (text, max, expected) in cases {
+            assert_eq!(one_line(text, max), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_named_without_its_credentials() {
+        let base = Url::parse("http://user:secret@prometheus:9090/base/").unwrap();
+        let cases = [
+            (Some("https://u:p@other/x?token=1#f"), "it redirects to https://other/x, "),
+            (Some("/login"), "it redirects to http://prometheus:9090/login, "),
+            (Some("mailto:x@y"), "it redirects to mailto, "),
+            (None, "it redirects without saying where; "),
+        ];
+        for (location, expected) in cases {
+            let headers = location.map(|text| (LOCATION, text.parse().unwrap()));
+            let text = redirect(&base, &headers.into_iter().collect());
+            assert!(text.starts_with(expected), "{location:?} gives {text}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The backend client against a fake and a real Prometheus.
+
+mod credentials;
+mod errors;
+mod real;
+mod requests;
+mod series;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plimsoll::engine::ports::{Backend, BackendError};
+use plimsoll::model::value::{Point, QueryResult, Sample, SeriesNames};
+use plimsoll::prometheus::{Client, Settings};
+use serde_json::json;
+
+use crate::support::prometheus::{Answer, FakePrometheus};
+
+/// A time with a fraction: 2023-11-14T22:13:20.5Z.
+fn now() -> Timestamp {
+    Timestamp::from_millisecond(1_700_000_000_500).unwrap()
+}
+
+fn client(settings: Settings) -> Client {
+    Client::new(settings, Arc::new(|_| {})).unwrap()
+}
+
+/// A client of a fake with other settings than the default ones.
+fn client_with(fake: &FakePrometheus, change: impl FnOnce(&mut Settings)) -> Client {
+    let mut settings = Settings::new(fake.url());
+    change(&mut settings);
+    client(settings)
+}
+
+async fn query(client: &Client, promql: &str) -> Result<QueryResult, BackendError> {
+    client.query(promql, now()).await
+}
+
+async fn series(client: &Client, selector: &str) -> Result<SeriesNames, BackendError> {
+    client.series(selector, now()).await
+}
+
+fn sample(labels: &[(&str, &str)], timestamp: f64, value: f64) -> Sample {
+    Sample { labels: labels.iter().copied().collect(), point: Point { timestamp, value } }
+}
+
+fn names(expected: &[(&str, &[&str])]) -> SeriesNames {
+    let labels = |labels: &[&str]| labels.iter().map(|&label| label.to_owned()).collect();
+    expected.iter().map(|(metric, names)| ((*metric).to_owned(), labels(names))).collect()
+}
+
+#[tokio::test]
+async fn a_vector_and_a_scalar_come_back() {
+    let fake = FakePrometheus::start().await;
+    fake.answer("up", Answer::vector(&[(json!({"pod": "a"}), 1.5, "2"), (json!({}), 1.0, "+Inf")]));
+    fake.answer("empty", Answer::vector(&[]));
+    fake.answer("scalar(1)", Answer::scalar(1.5, "1"));
+    let client = client(Settings::new(fake.url()));
+    let results = [
+        query(&client, "up").await,
+        query(&client, "empty").await,
+        query(&client, "scalar(1)").await,
+    ];
+    let up = vec![sample(&[("pod", "a")], 1.5, 2.0), sample(&[], 1.0, f64::INFINITY)];
+    assert_eq!(
+        results,
+        [
+            Ok(QueryResult::Vector(up)),
+            Ok(QueryResult::Vector(Vec::new())),
+            Ok(QueryResult::Scalar(Point { timestamp: 1.5, value: 1.0 })),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn each_request_is_observed_with_its_outcome_and_warnings() {
+    let fake = FakePrometheus::start().await;
+    let noted = json!({"status": "success", "data": [], "warnings": ["a"], "infos": ["b"]});
+    fake.answer("noted", Answer::json(200, &noted));
+    fake.answer("refused", Answer::error(422, "execution", "x"));
+    fake.answer("malformed", Answer::text(200, "<html>"));
+    fake.answer("stalls", Answer::Stall);
+    fake.answer("half", Answer::StallAfter("{".into()));
+    fake.answer("hangs up", Answer::HangUp);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let observer = {
+        let seen = Arc::clone(&seen);
+        Arc::new(move |observation: &plimsoll::prometheus::Observation| {
+            let seen_now =
+                (observation.operation.as_str(), observation.outcome, observation.warnings);
+            seen.lock().unwrap().push(seen_now);
+        })
+    };
+    let settings = Settings { deadline: Duration::from_millis(200), ..Settings::new(fake.url()) };
+    let client = Client::new(settings, observer).unwrap();
+    series(&client, "noted").await.unwrap();
+    for promql in ["refused", "malformed", "stalls", "half", "hangs up"] {
+        query(&client, promql).await.unwrap_err();
+    }
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            ("series", "success", 2),
+            ("query", "refused", 0),
+            ("query", "malformed", 0),
+            ("query", "deadline", 0),
+            ("query", "incomplete", 0),
+            ("query", "unreachable", 0),
+        ]
+    );
+}

@@ -1,0 +1,94 @@
+//! A real Prometheus with given data, where one is installed.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use url::Url;
+
+/// How long a start may take on a busy machine.
+const START: Duration = Duration::from_secs(30);
+
+/// A running Prometheus; it is killed when this is dropped.
+pub(crate) struct RealPrometheus {
+    process: Child,
+    url: Url,
+    _directory: TempDir,
+}
+
+impl RealPrometheus {
+    /// Starts one on data in the `OpenMetrics` text form, with timestamps, and waits until it
+    /// answers. `None`, with a line that says so, where `prometheus` is not installed.
+    pub(crate) fn start(openmetrics: &str) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("prometheus.yml"), "global: {}\n").unwrap();
+        fs::write(path("data.om"), openmetrics).unwrap();
+        let loaded = Command::new("promtool")
+            .args(["tsdb", "create-blocks-from", "openmetrics"])
+            .args([path("data.om"), path("data")])
+            .output();
+        let Ok(loaded) = loaded else {
+            eprintln!("skipped: prometheus is not installed");
+            return None;
+        };
+        assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+        let mut process = Command::new("prometheus")
+            .arg(format!("--config.file={}", path("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", path("data").display()))
+            // The data of tests is older than the 15 days that are kept by default.
+            .arg("--storage.tsdb.retention.time=100y")
+            .arg("--web.listen-address=127.0.0.1:0")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        // From here on the process ends with this value, also where the start fails.
+        let mut started =
+            Self { process, url: Url::parse("http://127.0.0.1").unwrap(), _directory: directory };
+        let port = wait_until_ready(log);
+        started.url.set_port(Some(port)).unwrap();
+        Some(started)
+    }
+
+    pub(crate) fn url(&self) -> Url {
+        self.url.clone()
+    }
+}
+
+impl Drop for RealPrometheus {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// Reads the log until it says that the server is ready; returns its port.
+fn wait_until_ready(log: impl BufRead + Send + 'static) -> u16 {
+    let (sender, receiver) = mpsc::channel();
+    // Goes on to the end, as the process would block on a full pipe.
+    thread::spawn(move || {
+        let (mut port, mut seen) = (None, String::new());
+        for line in log.lines().map_while(Result::ok) {
+            if line.contains("Listening on") {
+                port = line.rsplit(':').next().and_then(|port| port.parse().ok());
+            }
+            if line.contains("Server is ready") {
+                sender.send(port.ok_or_else(|| seen.clone())).ok();
+            }
+            seen += &line;
+            seen.push('\n');
+        }
+        sender.send(Err(seen)).ok();
+    });
+    match receiver.recv_timeout(START) {
+        Ok(Ok(port)) => port,
+        Ok(Err(log)) => panic!("prometheus did not start:\n{log}"),
+        Err(error) => panic!("prometheus was not ready within {START:?}: {error}"),
+    }
+}
