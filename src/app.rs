@@ -2,7 +2,7 @@
 //!
 //! [`run`] builds from the inside out — configuration, backend, inventory, engine, servers — and
 //! binds every port before anything is spawned, so that what cannot work fails at once, in one
-//! sentence. Then it waits for the end, which comes in the order of `serve::shutdown`.
+//! sentence. Then it serves until the end comes, in the order of [`crate::serve::shutdown`].
 
 mod reload;
 
@@ -10,26 +10,196 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::{Request, Response};
+use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tracing::{info, warn};
+use url::Url;
 
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
 use crate::apiserver::access::Access;
 use crate::cli::Invocation;
-use crate::cli::serve::{ServeArgs, Settings};
-use crate::cluster::{self, AnyInventory, FileInventory, WatchInventory};
+use crate::cli::serve::{PrometheusArgs, ServeArgs, ServingArgs, Settings};
+use crate::cluster::file::FileInventory;
+use crate::cluster::watch::WatchInventory;
+use crate::cluster::{AnyInventory, client};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::discovery::{Discovery, Schedule};
 use crate::prometheus;
-use crate::serve::certificate::{self, Certificate};
-use crate::serve::health::Health;
+use crate::serve::certificate::{self, Certificate, Source};
+use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
 use crate::telemetry::metrics::{Metrics, SnapshotState};
 use crate::wire::negotiate::Form;
 use crate::wire::version;
+
+/// How long readiness waits for the first listing of the series. Past it the server is ready
+/// without: a backend that is down must not take discovery and its answers away from the cluster.
+const FIRST_LISTING_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often `--objects` is looked at for changes.
+const OBJECTS_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Serves until a signal ends it.
+pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
+    let Invocation { serve: args, ignored } = invocation;
+    let settings = args.settings()?;
+    if !ignored.is_empty() {
+        warn!(flags = ignored.join(" "), "flags of prometheus-adapter that mean nothing here");
+    }
+    let metrics = Arc::new(Metrics::new());
+    let (text, config) = reload::load(&settings.config).await?;
+    warn_of(&config);
+    let backend = backend(&args.prometheus, &metrics)?;
+    let inventory = inventory(&args).await?;
+    let engine = Arc::new(Engine::new(backend, inventory, args.refresh_interval));
+    let certificate = certificate(&args.serving, &settings, &metrics).await?;
+    let secure = Listener::bind(settings.secure).await.context("--secure-port")?;
+    let admin = Listener::bind(settings.admin).await.context("--admin-port")?;
+
+    // Nothing is spawned before this line.
+    let health = Health::new();
+    let discovered = health.register("discovery");
+    let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
+    observe(&engine, &metrics);
+    let (changed, config) = watch::channel(Arc::new(config));
+    discover(&args, &settings, &engine, config, &metrics, discovered);
+    let stop = shutdown.stopped();
+    let tls = certificate.config();
+    tokio::spawn(certificate.keep_fresh(stop.clone()));
+    let poll = args.config_poll_interval;
+    tokio::spawn(reload::follow(settings.config, text, poll, changed, metrics.clone(), stop));
+
+    info!(address = %secure.local_addr(), "Serving the metrics APIs");
+    info!(address = %admin.local_addr(), "Serving admin");
+    let context = Context { limits: Limits::default(), shutdown, metrics: Arc::clone(&metrics) };
+    let api = api(&args, engine, &health, &metrics);
+    let admin_handler = admin_handler(health, metrics);
+    let (cut, _) = tokio::join!(
+        secure.serve(tls, context.clone(), api),
+        admin.serve_plain(context, admin_handler)
+    );
+    info!(cut, "Stopped");
+    Ok(())
+}
+
+/// Tells what loads but may not do what its author thinks.
+fn warn_of(config: &Config) {
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+}
+
+fn backend(args: &PrometheusArgs, metrics: &Metrics) -> anyhow::Result<prometheus::Client> {
+    let url = Url::parse(&args.prometheus_url).context("--prometheus-url is not a URL")?;
+    let settings = prometheus::Settings {
+        verb: args.prometheus_verb,
+        ca_file: args.prometheus_ca_file.clone(),
+        client_cert_file: args.prometheus_client_tls_cert_file.clone(),
+        client_key_file: args.prometheus_client_tls_key_file.clone(),
+        token_file: args.prometheus_token_file.clone(),
+        headers: args.prometheus_header.clone(),
+        auth_config: args.prometheus_auth_config.clone(),
+        in_cluster: args.prometheus_auth_incluster,
+        ..prometheus::Settings::new(url)
+    };
+    Ok(prometheus::Client::new(settings, metrics.backend("default"))?)
+}
+
+async fn inventory(args: &ServeArgs) -> anyhow::Result<AnyInventory> {
+    if args.standalone {
+        let inventory = match &args.objects {
+            None => FileInventory::none(),
+            Some(path) => FileInventory::open(path.clone(), OBJECTS_POLL_INTERVAL)
+                .await
+                .context("--objects")?,
+        };
+        return Ok(AnyInventory::File(inventory));
+    }
+    let kubeconfig = args.kubernetes.kubeconfig.clone();
+    let kubeconfig = kubeconfig.or_else(|| args.kubernetes.lister_kubeconfig.clone());
+    let client = client::connect(&client::Settings { kubeconfig })
+        .await
+        .context("cannot reach the Kubernetes API (--standalone runs without one)")?;
+    Ok(AnyInventory::Watch(WatchInventory::start(client).await?))
+}
+
+async fn certificate(
+    args: &ServingArgs,
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Certificate> {
+    let source = match (&args.tls_cert_file, &args.tls_private_key_file) {
+        (Some(certificate), Some(key)) => {
+            Source::Files { certificate: certificate.clone(), key: key.clone() }
+        }
+        _ => Source::SelfSigned {
+            directory: Some(args.cert_dir.clone()),
+            names: certificate::self_signed::own_names(settings.secure.ip()),
+        },
+    };
+    Ok(Certificate::load(source, args.tls_min_version, Arc::clone(metrics)).await?)
+}
+
+fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
+    let engine = Arc::clone(engine);
+    metrics.observe_snapshot(move || SnapshotState {
+        age: engine.demands().oldest_answer(),
+        demands: engine.demands().len(),
+    });
+}
+
+fn discover(
+    args: &ServeArgs,
+    settings: &Settings,
+    engine: &Arc<AppEngine>,
+    config: watch::Receiver<Arc<Config>>,
+    metrics: &Arc<Metrics>,
+    discovered: Pending,
+) {
+    let schedule = Schedule {
+        relist_interval: args.prometheus.metrics_relist_interval,
+        max_age: settings.max_age,
+    };
+    let discovery = Discovery::new(Arc::clone(engine), config, schedule, Arc::clone(metrics));
+    let (listed, first_listing) = tokio::sync::oneshot::channel();
+    tokio::spawn(discovery.run(listed));
+    tokio::spawn(async move {
+        if tokio::time::timeout(FIRST_LISTING_DEADLINE, first_listing).await.is_err() {
+            warn!("the series are not listed yet; serving without");
+        }
+        discovered.done();
+    });
+}
+
+type AppEngine = Engine<prometheus::Client, AnyInventory>;
+
+fn api(
+    args: &ServeArgs,
+    engine: Arc<AppEngine>,
+    health: &Health,
+    metrics: &Arc<Metrics>,
+) -> impl crate::serve::Handler {
+    let access = if args.standalone { Access::Everybody } else { Access::Nobody };
+    if access == Access::Nobody {
+        warn!("clients are not authenticated against the cluster yet; every request is refused");
+    }
+    let api = ApiServer::new(engine, access, health.clone(), Arc::clone(metrics));
+    let api = Arc::new(api);
+    move |request: Request<Incoming>, _peer: Arc<Peer>| {
+        let api = Arc::clone(&api);
+        async move { api.answer(&request).await.map(Full::new) }
+    }
+}
+
+fn admin_handler(health: Health, metrics: Arc<Metrics>) -> impl crate::serve::Handler {
+    let admin = Arc::new(Admin::new(health, metrics, version::document().bytes(Form::Json)));
+    move |request: Request<Incoming>, _peer: Arc<Peer>| {
+        let answer = admin.answer(&request);
+        async move { answer }
+    }
+}

@@ -48,4 +48,3 @@ pub fn parse(file_name: &str, text: &str) -> Result<Config, ConfigError> {
     let warnings = report.finish()?;
     Ok(Config { warnings, ..config })
 }
-

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use self::client::{Client, Observation, Observer, Operation, SettingsError};
+pub use self::client::{Client, SettingsError};
 pub use self::credentials::CredentialsError;
 
 /// Where a backend is, and how it is asked.

@@ -56,10 +56,7 @@ pub async fn connect(settings: &Settings) -> Result<Client, ClientError> {
     let config = match &settings.kubeconfig {
         Some(path) => from_file(path)
             .await
-            .map_err(|source| ClientError::Kubeconfig {
-                path: path.clone(),
-                source,
-            })?,
+            .map_err(|source| ClientError::Kubeconfig { path: path.clone(), source })?,
         None => Config::incluster().map_err(ClientError::InCluster)?,
     };
     with_deadlines(config)
@@ -79,8 +76,5 @@ fn with_deadlines(mut config: Config) -> Result<Client, ClientError> {
     let builder =
         ClientBuilder::try_from(config).map_err(|error| ClientError::Build(Box::new(error)))?;
     let limit = RateLimitLayer::new(REQUESTS, Duration::from_secs(1));
-    Ok(builder
-        .with_layer(&TimeoutLayer::new(RESPOND))
-        .with_layer(&limit)
-        .build())
+    Ok(builder.with_layer(&TimeoutLayer::new(RESPOND)).with_layer(&limit).build())
 }

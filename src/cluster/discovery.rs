@@ -47,19 +47,12 @@ pub(super) async fn discover(client: &Client, before: &Catalog) -> Result<Catalo
         let message = "the API server has no aggregated discovery, Kubernetes 1.26 or newer does";
         return Err(DiscoveryError(message.to_owned()));
     }
-    Ok(Catalog::new(
-        core.items.into_iter().chain(groups.items),
-        before,
-    ))
+    Ok(Catalog::new(core.items.into_iter().chain(groups.items), before))
 }
 
 async fn list(client: &Client, path: &str) -> Result<APIGroupDiscoveryList, kube::Error> {
-    let request = Request::get(path)
-        .header(header::ACCEPT, ACCEPT)
-        .body(Vec::new());
-    client
-        .request(request.map_err(kube::Error::HttpError)?)
-        .await
+    let request = Request::get(path).header(header::ACCEPT, ACCEPT).body(Vec::new());
+    client.request(request.map_err(kube::Error::HttpError)?).await
 }
 
 impl Catalog {
@@ -67,10 +60,7 @@ impl Catalog {
         let mut kinds = Vec::new();
         let mut unwatchable = HashSet::new();
         for group in groups {
-            let name = group
-                .metadata
-                .and_then(|metadata| metadata.name)
-                .unwrap_or_default();
+            let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
             if METRICS.contains(&name.as_str()) {
                 continue;
             }
@@ -109,18 +99,12 @@ impl Catalog {
                 }
             }
         }
-        Self {
-            kinds: Arc::new(Kinds::new(kinds)),
-            unwatchable,
-        }
+        Self { kinds: Arc::new(Kinds::new(kinds)), unwatchable }
     }
 }
 
 fn kind(group: &str, version: &str, resource: APIResourceDiscovery) -> Option<Kind> {
-    let kind = resource
-        .response_kind?
-        .kind
-        .filter(|kind| !kind.is_empty())?;
+    let kind = resource.response_kind?.kind.filter(|kind| !kind.is_empty())?;
     Some(Kind {
         group: group.to_owned(),
         version: version.to_owned(),

@@ -69,12 +69,7 @@ fn code(error: &kube::Error) -> Option<u16> {
 }
 
 fn status(status: &Status) -> String {
-    let Status {
-        code,
-        message,
-        reason,
-        ..
-    } = status;
+    let Status { code, message, reason, .. } = status;
     let message = if message.is_empty() { reason } else { message };
     format!("the API server answered {code}: {message}")
 }

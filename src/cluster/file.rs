@@ -37,13 +37,8 @@ pub struct FileInventory(Source);
 
 #[derive(Debug)]
 enum Source {
-    None {
-        kinds: Arc<Kinds>,
-    },
-    File {
-        state: Arc<State>,
-        _stop_on_drop: DropGuard,
-    },
+    None { kinds: Arc<Kinds> },
+    File { state: Arc<State>, _stop_on_drop: DropGuard },
 }
 
 #[derive(Debug)]
@@ -90,9 +85,7 @@ pub enum FileError {
 impl FileInventory {
     /// No objects are known; the kinds are the standard ones.
     pub fn none() -> Self {
-        Self(Source::None {
-            kinds: Arc::new(Kinds::new(kinds::standard())),
-        })
+        Self(Source::None { kinds: Arc::new(Kinds::new(kinds::standard())) })
     }
 
     /// Reads a file and looks for changes every `poll`. Must be called on a Tokio runtime.
@@ -108,10 +101,7 @@ impl FileInventory {
         let stop = CancellationToken::new();
         let follow = follow(path, digest, poll, Arc::clone(&state));
         tokio::spawn(stop.clone().run_until_cancelled_owned(follow));
-        Ok(Self(Source::File {
-            state,
-            _stop_on_drop: stop.drop_guard(),
-        }))
+        Ok(Self(Source::File { state, _stop_on_drop: stop.drop_guard() }))
     }
 
     /// Why the file as it is now is not in force; `None` while it is.
@@ -189,10 +179,9 @@ async fn blocking<T: Send + 'static>(
     let owned = path.to_owned();
     match spawn_blocking(move || work(&owned)).await {
         Ok(result) => result,
-        Err(error) => Err(FileError::Read {
-            path: path.to_owned(),
-            source: io::Error::other(error),
-        }),
+        Err(error) => {
+            Err(FileError::Read { path: path.to_owned(), source: io::Error::other(error) })
+        }
     }
 }
 
@@ -207,24 +196,16 @@ fn read(path: &Path) -> Result<Read, FileError> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|source| FileError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| FileError::Read { path: path.to_owned(), source })?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(FileError::TooLarge {
-            path: path.to_owned(),
-        });
+        return Err(FileError::TooLarge { path: path.to_owned() });
     }
     let digest = Sha256::digest(&bytes).into();
     Ok(Read { bytes, digest })
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, FileError> {
-    let content = |source| FileError::Content {
-        path: path.to_owned(),
-        source,
-    };
+    let content = |source| FileError::Content { path: path.to_owned(), source };
     let text = str::from_utf8(bytes).map_err(|error| content(error.into()))?;
     let entries = manifest::parse(text).map_err(|error| content(error.into()))?;
     Contents::new(entries).map_err(|error| content(error.into()))

@@ -59,11 +59,7 @@ pub(super) struct Failure {
 
 impl Follow {
     pub(super) fn new(kind: Arc<Kind>) -> Self {
-        Self {
-            kind,
-            objects: ArcSwapOption::empty(),
-            progress: watch::Sender::default(),
-        }
+        Self { kind, objects: ArcSwapOption::empty(), progress: watch::Sender::default() }
     }
 
     pub(super) fn kind(&self) -> &Arc<Kind> {
@@ -83,19 +79,13 @@ impl Follow {
     /// Waits until the first list is in or an attempt at it has failed.
     pub(super) async fn first(&self) -> Result<Arc<Objects>, Arc<str>> {
         let mut progress = self.progress.subscribe();
-        let failure = match progress
-            .wait_for(|now| now.listed || now.failure.is_some())
-            .await
-        {
+        let failure = match progress.wait_for(|now| now.listed || now.failure.is_some()).await {
             Ok(now) => now.failure.clone(),
             // The sender lives in `self`.
             Err(_) => None,
         };
         self.current().ok_or_else(|| {
-            failure.map_or_else(
-                || "it is not followed any more".into(),
-                |failure| failure.reason,
-            )
+            failure.map_or_else(|| "it is not followed any more".into(), |failure| failure.reason)
         })
     }
 
@@ -211,10 +201,7 @@ impl Follow {
                 tracing::warn!(%kind, reason, "cannot follow the objects; the last state serves");
                 Instant::now()
             };
-            progress.failure = Some(Failure {
-                since,
-                reason: reason.into(),
-            });
+            progress.failure = Some(Failure { since, reason: reason.into() });
         });
     }
 }
@@ -224,10 +211,7 @@ fn next_delay(backoff: &mut DefaultBackoff) -> Duration {
     backoff.next().unwrap_or(Duration::from_secs(30))
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one lives on the stack for one step"
-)]
+#[expect(clippy::large_enum_variant, reason = "one lives on the stack for one step")]
 enum Step {
     Publish,
     Resumed,
@@ -247,9 +231,7 @@ struct View {
 impl View {
     fn new(published: Option<Arc<Objects>>) -> Self {
         Self {
-            objects: published
-                .map(|objects| (*objects).clone())
-                .unwrap_or_default(),
+            objects: published.map(|objects| (*objects).clone()).unwrap_or_default(),
             listing: None,
             changed: false,
             publish_at: Instant::now(),
@@ -294,19 +276,12 @@ impl View {
 }
 
 fn insert(objects: &mut Objects, metadata: Metadata) {
-    let ObjectMeta {
-        name,
-        namespace,
-        labels,
-        ..
-    } = metadata.metadata;
+    let ObjectMeta { name, namespace, labels, .. } = metadata.metadata;
     // The map is sorted by key already.
     let labels = labels.unwrap_or_default().into_iter();
     let object = Object {
         name: name.unwrap_or_default().into(),
-        labels: labels
-            .map(|(key, value)| (key.into(), value.into()))
-            .collect(),
+        labels: labels.map(|(key, value)| (key.into(), value.into())).collect(),
     };
     objects.insert(&namespace.unwrap_or_default(), object);
 }

@@ -10,17 +10,15 @@ use Scope::{Cluster, Namespaced};
 
 /// The standard kinds in the order of preference of a kube-apiserver.
 pub(super) fn standard() -> impl Iterator<Item = Kind> {
-    STANDARD
-        .iter()
-        .map(|(group, version, kind, plural, short_names, scope)| Kind {
-            group: (*group).to_owned(),
-            version: (*version).to_owned(),
-            kind: (*kind).to_owned(),
-            plural: (*plural).to_owned(),
-            singular: kind.to_ascii_lowercase(),
-            short_names: short_names.iter().map(|name| (*name).to_owned()).collect(),
-            scope: *scope,
-        })
+    STANDARD.iter().map(|(group, version, kind, plural, short_names, scope)| Kind {
+        group: (*group).to_owned(),
+        version: (*version).to_owned(),
+        kind: (*kind).to_owned(),
+        plural: (*plural).to_owned(),
+        singular: kind.to_ascii_lowercase(),
+        short_names: short_names.iter().map(|name| (*name).to_owned()).collect(),
+        scope: *scope,
+    })
 }
 
 /// The plural that Kubernetes guesses for a kind (`UnsafeGuessKindToResource` in
@@ -33,21 +31,10 @@ pub(super) fn guess_plural(kind: &str) -> String {
     if let Some(stem) = singular.strip_suffix('y') {
         return format!("{stem}ies");
     }
-    if singular.ends_with('s') {
-        format!("{singular}es")
-    } else {
-        format!("{singular}s")
-    }
+    if singular.ends_with('s') { format!("{singular}es") } else { format!("{singular}s") }
 }
 
-type Row = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static [&'static str],
-    Scope,
-);
+type Row = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str], Scope);
 
 /// Group, preferred version, kind, plural, short names and scope; the singular is always the
 /// kind in lower case.
@@ -150,14 +137,8 @@ mod tests {
         };
         assert_eq!(resolve("po"), found("v1", "pods", Namespaced));
         assert_eq!(resolve("node"), found("v1", "nodes", Cluster));
-        assert_eq!(
-            resolve("deployments.apps"),
-            found("apps/v1", "deployments", Namespaced)
-        );
-        assert_eq!(
-            resolve("hpa"),
-            found("autoscaling/v2", "horizontalpodautoscalers", Namespaced)
-        );
+        assert_eq!(resolve("deployments.apps"), found("apps/v1", "deployments", Namespaced));
+        assert_eq!(resolve("hpa"), found("autoscaling/v2", "horizontalpodautoscalers", Namespaced));
         assert_eq!(
             resolve("ing.networking"),
             found("networking.k8s.io/v1", "ingresses", Namespaced)

@@ -83,10 +83,7 @@ impl WatchInventory {
         });
         let refresh = Arc::clone(&shared).refresh();
         tokio::spawn(stop.clone().run_until_cancelled_owned(refresh));
-        Ok(Self {
-            shared,
-            _stop_on_drop: stop.drop_guard(),
-        })
+        Ok(Self { shared, _stop_on_drop: stop.drop_guard() })
     }
 
     /// Says that somebody asked for a kind that [`Inventory::kinds`] does not have: the API
@@ -103,9 +100,7 @@ impl WatchInventory {
             WatchState {
                 resource: following.follow.kind().group_resource(),
                 objects: following.follow.current().map(|objects| objects.len()),
-                age: failure
-                    .as_ref()
-                    .map_or(Duration::ZERO, |failure| failure.since.elapsed()),
+                age: failure.as_ref().map_or(Duration::ZERO, |failure| failure.since.elapsed()),
                 failure: failure.map(|failure| failure.reason),
             }
         };
@@ -129,14 +124,9 @@ impl Inventory for WatchInventory {
             return Ok(Some(objects));
         }
         let resource = kind.group_resource();
-        let error = |reason| InventoryError {
-            kind: resource.to_string(),
-            reason,
-        };
+        let error = |reason| InventoryError { kind: resource.to_string(), reason };
         if self.shared.catalog.load().unwatchable.contains(&resource) {
-            return Err(error(
-                "the API server offers no list and watch of it".to_owned(),
-            ));
+            return Err(error("the API server offers no list and watch of it".to_owned()));
         }
         let follow = self.shared.follow(kind);
         match timeout(FIRST_LIST, follow.first()).await {
@@ -163,13 +153,7 @@ impl Shared {
         let run = Arc::clone(&follow).run(self.client.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(run));
         let mut changed = Follows::clone(&follows);
-        changed.insert(
-            Arc::clone(kind),
-            Following {
-                follow: Arc::clone(&follow),
-                stop,
-            },
-        );
+        changed.insert(Arc::clone(kind), Following { follow: Arc::clone(&follow), stop });
         self.follows.store(Arc::new(changed));
         follow
     }
@@ -215,18 +199,8 @@ impl Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            client: _,
-            catalog,
-            follows,
-            change: _,
-            unknown: _,
-            stop: _,
-        } = self;
+        let Self { client: _, catalog, follows, change: _, unknown: _, stop: _ } = self;
         let (catalog, follows) = (catalog.load(), follows.load());
-        f.debug_struct("Shared")
-            .field("catalog", &catalog)
-            .field("follows", &follows)
-            .finish()
+        f.debug_struct("Shared").field("catalog", &catalog).field("follows", &follows).finish()
     }
 }

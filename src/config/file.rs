@@ -17,10 +17,11 @@ pub(super) fn read(text: &str, report: &mut Report<'_>) -> Result<File, Problem>
     let mut file = None;
     let mut path = String::new();
     let read = serde_saphyr::with_deserializer_from_str(text, |deserializer| {
-        let read: Option<File> = serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            path = path_of(error.path());
-            error.into_inner()
-        })?;
+        let read: Option<File> =
+            serde_path_to_error::deserialize(deserializer).map_err(|error| {
+                path = path_of(error.path());
+                error.into_inner()
+            })?;
         file = Some(read.unwrap_or_default());
         Ok(())
     });
@@ -40,7 +41,9 @@ fn problem(error: &Error, path: String) -> Problem {
     let location = error.location();
     let line = location.map(|at| at.line());
     let what = match error.without_snippet() {
-        Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key `{key}` stands twice"),
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("the key `{key}` stands twice")
+        }
         other => {
             let text = other.to_string();
             let place =

@@ -65,13 +65,17 @@ impl Catalog {
         for Discovered { rule, series } in rules {
             match series {
                 Ok(series) => catalog.add_custom(&rule, &series, &kinds),
-                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path.clone())),
+                Err(reason) => {
+                    catalog.undiscovered.push(format!("{}: {reason}", rule.path.clone()))
+                }
             }
         }
         for Discovered { rule, series } in external_rules {
             match series {
                 Ok(series) => catalog.add_external(&rule, &series),
-                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path.clone())),
+                Err(reason) => {
+                    catalog.undiscovered.push(format!("{}: {reason}", rule.path.clone()))
+                }
             }
         }
         catalog

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -77,16 +77,18 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
     }
 
     /// Lists at each interval, and at once when the configuration changes, for as long as there is
-    /// somebody who could change it. Calls `first_done` when every rule has been listed or has
+    /// somebody who could change it. Tells `first_done` when every rule has been listed or has
     /// failed to be for the first time.
-    pub async fn run(mut self, first_done: impl FnOnce()) {
+    pub async fn run(mut self, first_done: oneshot::Sender<()>) {
         // Until the first list is in, a request is told that its metric is not discovered yet.
-        self.publish(&self.config.borrow().clone());
+        let config = self.config.borrow().clone();
+        self.publish(&config);
         let mut first_done = Some(first_done);
         loop {
             self.relist().await;
             if let Some(first_done) = first_done.take() {
-                first_done();
+                // Nobody waits any more where it took too long.
+                let _nobody = first_done.send(());
             }
             if !self.wait().await {
                 return;
@@ -107,7 +109,8 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
                     let current = self.engine.inventory().kinds();
                     if !Arc::ptr_eq(&kinds, &current) {
                         kinds = current;
-                        self.publish(&self.config.borrow().clone());
+                        let config = self.config.borrow().clone();
+                        self.publish(&config);
                     }
                 }
             }
@@ -116,19 +119,24 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
 
     async fn relist(&mut self) {
         let config = self.config.borrow_and_update().clone();
-        let queries: HashSet<&str> = all_rules(&config).map(|rule| rule.series_query.as_str()).collect();
-        self.listings.retain(|query, _| queries.contains(query.as_str()));
+        let queries: HashSet<String> =
+            all_rules(&config).map(|rule| rule.series_query.clone()).collect();
+        self.listings.retain(|query, _| queries.contains(query));
         let engine = Arc::clone(&self.engine);
         let since = since(self.schedule.max_age);
         let mut answers = stream::iter(queries)
             .map(|query| {
-                let engine = &engine;
-                async move { (query, engine.backend().series(query, since).await) }
+                let engine = Arc::clone(&engine);
+                async move {
+                    let answer = engine.backend().series(&query, since).await;
+                    (query, answer)
+                }
             })
             .buffer_unordered(CONCURRENT_LISTINGS);
         while let Some((query, answer)) = answers.next().await {
-            let is_news = self.listings.get(query).is_none_or(|known| known.never_listed.is_some());
-            self.take(&config, query, answer);
+            let is_news =
+                self.listings.get(&query).is_none_or(|known| known.never_listed.is_some());
+            self.take(&config, &query, answer);
             // A metric that is new need not wait for the listings that are slow.
             if is_news {
                 self.publish(&config);

@@ -23,6 +23,7 @@ use crate::prometheus::listing::{self, Chunk};
 use crate::prometheus::session::{Session, Sessions};
 use crate::prometheus::warnings::Warnings;
 use crate::prometheus::{Settings, Verb, fault};
+use crate::telemetry::metrics::{BackendMetrics, Operation, QueryOutcome};
 
 /// A GET past it is sent as a form, since many proxies refuse a request line past 8 KiB. What is
 /// measured lacks the path below the base URL, the time and the timeout.
@@ -60,43 +61,7 @@ pub enum SettingsError {
     Build(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// What was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// An instant query.
-    Query,
-    /// A series listing.
-    Series,
-}
-
-impl Operation {
-    /// As it is written in logs and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Query => "query",
-            Self::Series => "series",
-        }
-    }
-}
-
-/// One finished request, for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Observation {
-    /// What was asked.
-    pub operation: Operation,
-    /// `success`, `deadline`, `incomplete`, `busy`, `malformed`, `refused` or `unreachable`.
-    pub outcome: &'static str,
-    /// From the call to its end, with the wait for a slot.
-    pub duration: Duration,
-    /// How many warnings, infos and marks of a partial response the answer carried.
-    pub warnings: usize,
-}
-
-/// Is called after each request, on the task that made it. Requests whose future is dropped are
-/// not observed.
-pub type Observer = Arc<dyn Fn(&Observation) + Send + Sync>;
-
-/// A client of one backend. Dropping the future of a request ends the request.
+/// A client of one backend. Dropping the future of a request ends the request, uncounted.
 pub struct Client {
     settings: Arc<Settings>,
     /// Host and port, for messages.
@@ -108,7 +73,7 @@ pub struct Client {
     queries: Slots,
     listings: Slots,
     warnings: Warnings,
-    observer: Observer,
+    metrics: BackendMetrics,
 }
 
 /// An answer and what the backend notes on it.
@@ -116,7 +81,7 @@ type Noted<T> = Result<(T, Vec<String>), BackendError>;
 
 impl Client {
     /// Builds a client. Reads the credential files, sends nothing.
-    pub fn new(mut settings: Settings, observer: Observer) -> Result<Self, SettingsError> {
+    pub fn new(mut settings: Settings, metrics: BackendMetrics) -> Result<Self, SettingsError> {
         normalize(&mut settings.url)?;
         let headers = header_map(&settings.headers)?;
         if settings.ca_file.is_some() && (settings.auth_config.is_some() || settings.in_cluster) {
@@ -133,7 +98,7 @@ impl Client {
             queries: Slots::new(settings.concurrency.max(1)),
             listings: Slots::new(LISTINGS),
             warnings: Warnings::default(),
-            observer,
+            metrics,
             settings,
         })
     }
@@ -333,15 +298,15 @@ impl Client {
         started: Instant,
         result: Noted<T>,
     ) -> Result<T, BackendError> {
-        let (outcome, warnings) = match &result {
+        let outcome = match &result {
             Ok((_, notes)) => {
                 self.warnings.log(notes, operation.as_str());
-                ("success", notes.len())
+                self.metrics.warned(notes.len() as u64);
+                QueryOutcome::Success
             }
-            Err(error) => (outcome(error), 0),
+            Err(error) => outcome(error),
         };
-        let duration = started.elapsed();
-        (self.observer)(&Observation { operation, outcome, duration, warnings });
+        self.metrics.asked(operation, outcome, started.elapsed());
         result.map(|(data, _)| data)
     }
 }
@@ -412,14 +377,14 @@ fn success<T>(answer: Answer<T>, status: StatusCode) -> Noted<T> {
     }
 }
 
-fn outcome(error: &BackendError) -> &'static str {
+fn outcome(error: &BackendError) -> QueryOutcome {
     match error {
-        BackendError::Deadline(_) => "deadline",
-        BackendError::Incomplete { .. } => "incomplete",
-        BackendError::Busy { .. } => "busy",
-        BackendError::Malformed(_) => "malformed",
-        BackendError::Refused { .. } => "refused",
-        BackendError::Unreachable(_) => "unreachable",
+        BackendError::Busy { .. } => QueryOutcome::Busy,
+        BackendError::Deadline(_) => QueryOutcome::Deadline,
+        BackendError::Incomplete { .. } => QueryOutcome::Incomplete,
+        BackendError::Malformed(_) => QueryOutcome::Malformed,
+        BackendError::Refused { .. } => QueryOutcome::Refused,
+        BackendError::Unreachable(_) => QueryOutcome::Unreachable,
     }
 }
 

@@ -4,10 +4,7 @@ use serde::Deserialize;
 
 /// `compat` of a rule. Every switch can be left out; the defaults are those of a rule in the
 /// format of prometheus-adapter, custom or external.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch of its own in the file"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the file")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Compat {

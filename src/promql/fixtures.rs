@@ -8,10 +8,7 @@ pub(crate) fn kinds() -> Kinds {
 }
 
 pub(crate) fn kind(plural: &str) -> Kind {
-    all()
-        .into_iter()
-        .find(|kind| kind.plural == plural)
-        .unwrap()
+    all().into_iter().find(|kind| kind.plural == plural).unwrap()
 }
 
 fn all() -> Vec<Kind> {
@@ -19,28 +16,10 @@ fn all() -> Vec<Kind> {
         ("", "pods", "pod", "po", Scope::Namespaced),
         ("", "services", "service", "svc", Scope::Namespaced),
         ("", "nodes", "node", "no", Scope::Cluster),
-        (
-            "",
-            "persistentvolumes",
-            "persistentvolume",
-            "pv",
-            Scope::Cluster,
-        ),
+        ("", "persistentvolumes", "persistentvolume", "pv", Scope::Cluster),
         ("", "namespaces", "namespace", "ns", Scope::Cluster),
-        (
-            "extensions",
-            "ingresses",
-            "ingress",
-            "ing",
-            Scope::Namespaced,
-        ),
-        (
-            "extensions",
-            "deployments",
-            "deployment",
-            "deploy",
-            Scope::Namespaced,
-        ),
+        ("extensions", "ingresses", "ingress", "ing", Scope::Namespaced),
+        ("extensions", "deployments", "deployment", "deploy", Scope::Namespaced),
         ("my-shop.io", "widgets", "widget", "wd", Scope::Cluster),
     ];
     let kind = |(group, plural, singular, short, scope): (&str, &str, &str, &str, Scope)| Kind {

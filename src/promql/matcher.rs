@@ -73,18 +73,11 @@ impl Matchers {
     }
 
     fn require(&mut self, requirement: &Requirement) -> Result<(), MatcherError> {
-        let Requirement {
-            key,
-            operator,
-            values,
-        } = requirement;
+        let Requirement { key, operator, values } = requirement;
         if !is_label_name(key) {
             return Err(MatcherError::LabelName(key.clone()));
         }
-        let unsupported = |operator| MatcherError::Operator {
-            key: key.clone(),
-            operator,
-        };
+        let unsupported = |operator| MatcherError::Operator { key: key.clone(), operator };
         let sign = match operator {
             Operator::GreaterThan => return Err(unsupported(">")),
             Operator::LessThan => return Err(unsupported("<")),
@@ -114,9 +107,7 @@ impl Matchers {
 /// Whether a text is a label name in every version of Prometheus.
 pub fn is_label_name(text: &str) -> bool {
     let mut characters = text.chars();
-    characters
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+    characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && characters.all(|other| other.is_ascii_alphanumeric() || other == '_')
 }
 
@@ -155,9 +146,7 @@ fn is_printable(character: char) -> bool {
     static PRINTABLE: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"^[\pL\pM\pN\pP\pS]$").ok());
     let mut buffer = [0; 4];
-    PRINTABLE
-        .as_ref()
-        .is_some_and(|regex| regex.is_match(character.encode_utf8(&mut buffer)))
+    PRINTABLE.as_ref().is_some_and(|regex| regex.is_match(character.encode_utf8(&mut buffer)))
 }
 
 #[cfg(test)]
@@ -213,15 +202,8 @@ mod tests {
         matchers.names("node", &[]);
         let (text, values) = matchers.into_parts();
         assert_eq!(text, r#"verb="GET",namespace="shop",pod=~"web-2|web-1""#);
-        let expected = [
-            ("namespace", "shop"),
-            ("pod", "web-2|web-1"),
-            ("verb", "GET"),
-        ];
-        assert_eq!(
-            values,
-            expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
-        );
+        let expected = [("namespace", "shop"), ("pod", "web-2|web-1"), ("verb", "GET")];
+        assert_eq!(values, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
     }
 
     /// Expected texts were printed by Go 1.26's `strconv.Quote`.

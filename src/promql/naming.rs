@@ -38,10 +38,7 @@ impl Filter {
             ("", is_not) => (is_not, false),
             _ => return Err(NamingError::Filter),
         };
-        Ok(Self {
-            regex: re2::compile(pattern)?,
-            positive,
-        })
+        Ok(Self { regex: re2::compile(pattern)?, positive })
     }
 
     /// Whether a series passes.
@@ -76,11 +73,7 @@ impl Namer {
             _ => as_,
         };
         let (pieces, unknown) = expansion(as_, &matches);
-        Ok(Self {
-            matches,
-            pieces,
-            unknown,
-        })
+        Ok(Self { matches, pieces, unknown })
     }
 
     /// The metric's name, `None` where the series does not match or nothing is left of its name.
@@ -144,28 +137,17 @@ fn expansion(template: &str, regex: &Regex) -> (Vec<Piece>, Vec<String>) {
 }
 
 fn group_name(after: &str) -> Option<(&str, &str)> {
-    let (body, braced) = after
-        .strip_prefix('{')
-        .map_or((after, false), |body| (body, true));
-    let end = body
-        .find(|it: char| it != '_' && !it.is_alphanumeric())
-        .unwrap_or(body.len());
+    let (body, braced) = after.strip_prefix('{').map_or((after, false), |body| (body, true));
+    let end = body.find(|it: char| it != '_' && !it.is_alphanumeric()).unwrap_or(body.len());
     let (name, tail) = body.split_at_checked(end)?;
-    let tail = if braced {
-        tail.strip_prefix('}')?
-    } else {
-        tail
-    };
+    let tail = if braced { tail.strip_prefix('}')? } else { tail };
     (!name.is_empty()).then_some((name, tail))
 }
 
 fn group(name: &str, regex: &Regex) -> Option<usize> {
     let digits = name.bytes().all(|it| it.is_ascii_digit());
     if digits && (name == "0" || !name.starts_with('0')) {
-        return name
-            .parse()
-            .ok()
-            .filter(|index| *index < regex.captures_len());
+        return name.parse().ok().filter(|index| *index < regex.captures_len());
     }
     regex.capture_names().position(|other| other == Some(name))
 }
@@ -183,21 +165,13 @@ mod tests {
             ("", "my_.*", "my_label", false),
             ("", "my_.*", "your_label", true),
             ("_seconds", "", "http_seconds_total", true),
-            (
-                "",
-                "^container_.*_seconds_total$",
-                "container_cpu_seconds_total",
-                false,
-            ),
+            ("", "^container_.*_seconds_total$", "container_cpu_seconds_total", false),
         ];
         for (is, is_not, series, passes) in cases {
             let filter = Filter::compile(is, is_not).unwrap();
             assert_eq!(filter.passes(series), passes, "{is} {is_not} {series}");
         }
-        assert_eq!(
-            Filter::compile("my_.*", "your_.*").unwrap_err(),
-            NamingError::Filter
-        );
+        assert_eq!(Filter::compile("my_.*", "your_.*").unwrap_err(), NamingError::Filter);
         assert_eq!(Filter::compile("", "").unwrap_err(), NamingError::Filter);
     }
 
@@ -206,32 +180,12 @@ mod tests {
     fn a_name_is_the_expansion_of_the_first_match() {
         let cases = [
             ("", "", "queue_depth", Some("queue_depth")),
-            (
-                "^container_(.*)_seconds_total$",
-                "",
-                "container_cpu_seconds_total",
-                Some("cpu"),
-            ),
-            (
-                "^(.*)_total",
-                "",
-                "http_total_x_total_y",
-                Some("http_total_x"),
-            ),
-            (
-                "^(.*)_total$",
-                "${1}_per_second",
-                "hits_total",
-                Some("hits_per_second"),
-            ),
+            ("^container_(.*)_seconds_total$", "", "container_cpu_seconds_total", Some("cpu")),
+            ("^(.*)_total", "", "http_total_x_total_y", Some("http_total_x")),
+            ("^(.*)_total$", "${1}_per_second", "hits_total", Some("hits_per_second")),
             ("^(.*)_total$", "$1_per_second", "hits_total", None),
             ("^(.*)_total$", "$1-rate", "hits_total", Some("hits-rate")),
-            (
-                "(?P<what>[a-z]+)_total",
-                "${what}s",
-                "x_hit_total",
-                Some("hits"),
-            ),
+            ("(?P<what>[a-z]+)_total", "${what}s", "x_hit_total", Some("hits")),
             ("hit", "$0", "some_hits", Some("hit")),
             ("hit", "", "some_hits", Some("hit")),
             ("(a)(b)?", "${2}x$1", "a", Some("xa")),
@@ -243,24 +197,14 @@ mod tests {
         ];
         for (matches, as_, series, name) in cases {
             let namer = Namer::compile(matches, as_).unwrap();
-            assert_eq!(
-                namer.name(series).as_deref(),
-                name,
-                "{matches} {as_} {series}"
-            );
+            assert_eq!(namer.name(series).as_deref(), name, "{matches} {as_} {series}");
         }
     }
 
     #[test]
     fn several_groups_need_an_as() {
-        assert_eq!(
-            Namer::compile("(a)(b)", "").unwrap_err(),
-            NamingError::As(2)
-        );
-        assert!(matches!(
-            Namer::compile("(a", ""),
-            Err(NamingError::Pattern(_))
-        ));
+        assert_eq!(Namer::compile("(a)(b)", "").unwrap_err(), NamingError::As(2));
+        assert!(matches!(Namer::compile("(a", ""), Err(NamingError::Pattern(_))));
     }
 
     #[test]
@@ -270,10 +214,7 @@ mod tests {
             (namer.constant(), namer.unknown_groups().to_vec())
         };
         assert_eq!(told("", "status"), (Some("status".to_owned()), Vec::new()));
-        assert_eq!(
-            told("(a)", "$1_x"),
-            (Some(String::new()), vec!["1_x".to_owned()])
-        );
+        assert_eq!(told("(a)", "$1_x"), (Some(String::new()), vec!["1_x".to_owned()]));
         assert_eq!(told("(a)", "x$1"), (None, Vec::new()));
     }
 }

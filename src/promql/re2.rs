@@ -25,23 +25,14 @@ pub struct PatternError {
 
 /// Compiles a pattern; it matches anywhere unless it is anchored, as in Go.
 pub fn compile(pattern: &str) -> Result<Regex, PatternError> {
-    let refused = |reason: String| PatternError {
-        pattern: pattern.to_owned(),
-        reason,
-    };
+    let refused = |reason: String| PatternError { pattern: pattern.to_owned(), reason };
     if pattern.len() > MAX_PATTERN {
         let start: String = pattern.chars().take(40).collect();
         let reason = format!("it is longer than {MAX_PATTERN} bytes");
-        return Err(PatternError {
-            pattern: format!("{start}…"),
-            reason,
-        });
+        return Err(PatternError { pattern: format!("{start}…"), reason });
     }
-    RegexBuilder::new(&translate(pattern))
-        .size_limit(MAX_COMPILED)
-        .nest_limit(100)
-        .build()
-        .map_err(|error| match error {
+    RegexBuilder::new(&translate(pattern)).size_limit(MAX_COMPILED).nest_limit(100).build().map_err(
+        |error| match error {
             regex::Error::CompiledTooBig(_) => refused("it compiles to more than 2 MiB".to_owned()),
             // The crate's syntax error spans lines and ends with the cause.
             other => {
@@ -49,7 +40,8 @@ pub fn compile(pattern: &str) -> Result<Regex, PatternError> {
                 let cause = text.lines().last().unwrap_or_default();
                 refused(cause.strip_prefix("error: ").unwrap_or(cause).to_owned())
             }
-        })
+        },
+    )
 }
 
 fn translate(pattern: &str) -> String {
@@ -149,11 +141,7 @@ fn escape<'a>(out: &mut String, after: &'a str, in_class: bool) -> &'a str {
         }
         // A single digit but zero would refer back to a group, which neither side has.
         '0'..='7' if first == '0' || tail.starts_with(|it| matches!(it, '0'..='7')) => {
-            let length = after
-                .bytes()
-                .take(3)
-                .take_while(|it| matches!(it, b'0'..=b'7'))
-                .count();
+            let length = after.bytes().take(3).take_while(|it| matches!(it, b'0'..=b'7')).count();
             let (digits, tail) = after.split_at_checked(length).unwrap_or((after, ""));
             let code = u32::from_str_radix(digits, 8).unwrap_or_default();
             let hexadecimal = format!("\\x{{{code:x}}}");

@@ -81,15 +81,9 @@ impl Resources {
         template: &str,
         overrides: Vec<(String, GroupResource)>,
     ) -> Result<Self, ResourceError> {
-        let template = if template.is_empty() {
-            None
-        } else {
-            Some(Recogniser::compile(template)?)
-        };
-        Ok(Self {
-            overrides,
-            template,
-        })
+        let template =
+            if template.is_empty() { None } else { Some(Recogniser::compile(template)?) };
+        Ok(Self { overrides, template })
     }
 
     /// Whether no label stands for anything.
@@ -135,11 +129,7 @@ impl Resources {
         };
         let label =
             template.render_resource(&kind.group.replace(['.', '-'], "_"), &kind.singular)?;
-        if label.is_empty() {
-            Err(ResourceError::EmptyLabel(name()))
-        } else {
-            Ok(label)
-        }
+        if label.is_empty() { Err(ResourceError::EmptyLabel(name())) } else { Ok(label) }
     }
 
     /// The kind whose objects a label names, if it names objects at all.
@@ -164,16 +154,9 @@ impl Recogniser {
             .replace(GROUP_MARK, "(.+?)")
             .replace(RESOURCE_MARK, "(.+?)");
         // Where a field stands twice, Go takes the last of its groups.
-        let marks: Vec<char> = shape
-            .chars()
-            .filter(|it| [GROUP_MARK, RESOURCE_MARK].contains(it))
-            .collect();
-        let index_of = |mark| {
-            marks
-                .iter()
-                .rposition(|other| *other == mark)
-                .map(|it| it + 1)
-        };
+        let marks: Vec<char> =
+            shape.chars().filter(|it| [GROUP_MARK, RESOURCE_MARK].contains(it)).collect();
+        let index_of = |mark| marks.iter().rposition(|other| *other == mark).map(|it| it + 1);
         let resource_index = index_of(RESOURCE_MARK).ok_or(ResourceError::Resource)?;
         Ok(Self {
             label: re2::compile(&pattern).map_err(ResourceError::Pattern)?,
@@ -185,12 +168,7 @@ impl Recogniser {
 
     fn resource_of(&self, label: &str) -> Option<GroupResource> {
         let captures = self.label.captures(label)?;
-        let group = |index| {
-            captures
-                .get(index)
-                .map_or("", |found| found.as_str())
-                .to_owned()
-        };
+        let group = |index| captures.get(index).map_or("", |found| found.as_str()).to_owned();
         Some(GroupResource {
             group: self.group_index.map(group).unwrap_or_default(),
             resource: group(self.resource_index),
@@ -204,28 +182,18 @@ mod tests {
     use crate::promql::fixtures::{kind, kinds};
 
     fn resources(template: &str, overrides: &[(&str, &str)]) -> Resources {
-        let overrides = overrides
-            .iter()
-            .map(|(label, name)| ((*label).to_owned(), GroupResource::parse(name)));
+        let overrides =
+            overrides.iter().map(|(label, name)| ((*label).to_owned(), GroupResource::parse(name)));
         Resources::compile(template, overrides.collect()).unwrap()
     }
 
     #[test]
     fn a_template_makes_a_label_of_the_singular_and_the_sanitised_group() {
-        let of = |template, name| {
-            resources(template, &[])
-                .label_for(&kind(name), &kinds())
-                .unwrap()
-        };
+        let of =
+            |template, name| resources(template, &[]).label_for(&kind(name), &kinds()).unwrap();
         assert_eq!(of("kube_<<.Resource>>", "pods"), "kube_pod");
-        assert_eq!(
-            of("<<.Group>>_<<.Resource>>", "ingresses"),
-            "extensions_ingress"
-        );
-        assert_eq!(
-            of("<<.Group>>_<<.Resource>>", "widgets"),
-            "my_shop_io_widget"
-        );
+        assert_eq!(of("<<.Group>>_<<.Resource>>", "ingresses"), "extensions_ingress");
+        assert_eq!(of("<<.Group>>_<<.Resource>>", "widgets"), "my_shop_io_widget");
     }
 
     #[test]
@@ -250,21 +218,11 @@ mod tests {
 
     #[test]
     fn overrides_win_over_the_template_both_ways() {
-        let resources = resources(
-            "<<.Resource>>",
-            &[("instance", "node"), ("pod", "services")],
-        );
+        let resources = resources("<<.Resource>>", &[("instance", "node"), ("pod", "services")]);
         let kinds = kinds();
         let label = |name| resources.label_for(&kind(name), &kinds).unwrap();
-        assert_eq!(
-            [label("nodes"), label("services"), label("pods")],
-            ["instance", "pod", "pod"]
-        );
-        let kind = |label| {
-            resources
-                .kind_of_label(label, &kinds)
-                .map(|kind| kind.plural.clone())
-        };
+        assert_eq!([label("nodes"), label("services"), label("pods")], ["instance", "pod", "pod"]);
+        let kind = |label| resources.kind_of_label(label, &kinds).map(|kind| kind.plural.clone());
         assert_eq!(kind("instance").as_deref(), Some("nodes"));
         assert_eq!(kind("pod").as_deref(), Some("services"));
         assert_eq!(kind("node").as_deref(), Some("nodes"));
@@ -276,11 +234,8 @@ mod tests {
         let resources = resources("", &overrides);
         let label = resources.label_for(&kind("pods"), &kinds());
         assert_eq!(label.as_deref(), Ok("a"));
-        let problems: Vec<_> = resources
-            .problems(&kinds())
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let problems: Vec<_> =
+            resources.problems(&kinds()).iter().map(ToString::to_string).collect();
         assert_eq!(
             problems,
             [

@@ -125,10 +125,7 @@ impl Rule {
         let object_label = self.label_for(kind, kinds)?;
         matchers.names(&object_label, names);
         let promql = self.render(series, matchers, vec![object_label.clone()])?;
-        Ok(Query {
-            promql,
-            object_label,
-        })
+        Ok(Query { promql, object_label })
     }
 
     /// The query for an external metric.
@@ -147,10 +144,7 @@ impl Rule {
     }
 
     fn namespace_label(&self, kinds: &Kinds) -> Result<String, QueryError> {
-        let namespaces = GroupResource {
-            group: String::new(),
-            resource: "namespaces".to_owned(),
-        };
+        let namespaces = GroupResource { group: String::new(), resource: "namespaces".to_owned() };
         match kinds.resolve(&namespaces) {
             Some(kind) => self.label_for(kind, kinds),
             None => Err(self.without_label(ResourceError::NoLabel(namespaces.resource))),
@@ -158,16 +152,11 @@ impl Rule {
     }
 
     fn label_for(&self, kind: &Kind, kinds: &Kinds) -> Result<String, QueryError> {
-        self.resources
-            .label_for(kind, kinds)
-            .map_err(|source| self.without_label(source))
+        self.resources.label_for(kind, kinds).map_err(|source| self.without_label(source))
     }
 
     fn without_label(&self, source: ResourceError) -> QueryError {
-        QueryError::Resource {
-            rule: self.path.clone(),
-            source,
-        }
+        QueryError::Resource { rule: self.path.clone(), source }
     }
 
     fn render(
@@ -187,15 +176,8 @@ impl Rule {
         let promql = self
             .query
             .render(&arguments)
-            .map_err(|source| QueryError::Template {
-                rule: self.path.clone(),
-                source,
-            })?;
-        if promql.is_empty() {
-            Err(QueryError::Empty(self.path.clone()))
-        } else {
-            Ok(promql)
-        }
+            .map_err(|source| QueryError::Template { rule: self.path.clone(), source })?;
+        if promql.is_empty() { Err(QueryError::Empty(self.path.clone())) } else { Ok(promql) }
     }
 }
 

@@ -123,10 +123,8 @@ impl Template {
                 what: format!("it is longer than {MAX_TEMPLATE} bytes"),
             });
         }
-        let refused = |Refusal { offset, what }| TemplateError::Refused {
-            at: position(text, offset),
-            what,
-        };
+        let refused =
+            |Refusal { offset, what }| TemplateError::Refused { at: position(text, offset), what };
         let tokens = lexer::tokens(text).map_err(refused)?;
         parser::parse(text, &tokens, fields).map_err(refused)
     }
@@ -173,19 +171,9 @@ enum Node {
     /// `<<$x := expression>>` and `<<$x = expression>>`
     Set { slot: usize, value: Expression },
     /// `<<if>>` with its `else`.
-    If {
-        slot: Option<usize>,
-        condition: Expression,
-        then: Vec<Self>,
-        otherwise: Vec<Self>,
-    },
+    If { slot: Option<usize>, condition: Expression, then: Vec<Self>, otherwise: Vec<Self> },
     /// `<<with>>` with its `else`.
-    With {
-        slot: Option<usize>,
-        value: Expression,
-        then: Vec<Self>,
-        otherwise: Vec<Self>,
-    },
+    With { slot: Option<usize>, value: Expression, then: Vec<Self>, otherwise: Vec<Self> },
     /// `<<range>>` with its `else`.
     Range {
         key: Option<usize>,

@@ -57,10 +57,7 @@ mod tests {
     #[test]
     fn the_longest_range_is_the_window() {
         let cases = [
-            (
-                "sum(rate(<<.Series>>{<<.LabelMatchers>>}[5m])) by (<<.GroupBy>>)",
-                Some(300),
-            ),
+            ("sum(rate(<<.Series>>{<<.LabelMatchers>>}[5m])) by (<<.GroupBy>>)", Some(300)),
             ("rate(a[1m]) / rate(b[1h30m])", Some(5400)),
             ("max_over_time(rate(a[5m])[30m:1m])", Some(1800)),
             ("irate(\n  a{}[ 4m ]\n)", Some(240)),
@@ -68,10 +65,7 @@ mod tests {
             ("a{b=\"[5m]\"}", None),
             ("a{b='\\'[5m]'} # [9m]\n + rate(c[2m])", Some(120)),
             ("a{b=`\\`} + rate(c[2m])", Some(120)),
-            (
-                "a{b=\"<<index .LabelValuesByName \"[1m]\">>\"} + rate(c[2m])",
-                Some(120),
-            ),
+            ("a{b=\"<<index .LabelValuesByName \"[1m]\">>\"} + rate(c[2m])", Some(120)),
             ("rate(a[<<.Series>>]) + rate(b[5m])", None),
             ("rate(a[5m", Some(300)),
             ("<<.Series [5m]", None),

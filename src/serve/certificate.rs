@@ -26,7 +26,7 @@ use x509_cert::der::Decode;
 use super::tls::{self, MinimumVersion};
 use crate::telemetry::metrics::Metrics;
 
-mod self_signed;
+pub mod self_signed;
 #[cfg(test)]
 mod tests;
 

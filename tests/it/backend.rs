@@ -23,7 +23,7 @@ fn now() -> Timestamp {
 }
 
 fn client(settings: Settings) -> Client {
-    Client::new(settings, Arc::new(|_| {})).unwrap()
+    Client::new(settings, Metrics::new().backend("b")).unwrap()
 }
 
 /// A client of a fake with other settings than the default ones.
@@ -83,30 +83,18 @@ async fn each_request_is_observed_with_its_outcome_and_warnings() {
     fake.answer("stalls", Answer::Stall);
     fake.answer("half", Answer::StallAfter("{".into()));
     fake.answer("hangs up", Answer::HangUp);
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let observer = {
-        let seen = Arc::clone(&seen);
-        Arc::new(move |observation: &plimsoll::prometheus::Observation| {
-            let seen_now =
-                (observation.operation.as_str(), observation.outcome, observation.warnings);
-            seen.lock().unwrap().push(seen_now);
-        })
-    };
+    let metrics = Metrics::new();
     let settings = Settings { deadline: Duration::from_millis(200), ..Settings::new(fake.url()) };
-    let client = Client::new(settings, observer).unwrap();
+    let client = Client::new(settings, metrics.backend("b")).unwrap();
     series(&client, "noted").await.unwrap();
     for promql in ["refused", "malformed", "stalls", "half", "hangs up"] {
         query(&client, promql).await.unwrap_err();
     }
-    assert_eq!(
-        *seen.lock().unwrap(),
-        [
-            ("series", "success", 2),
-            ("query", "refused", 0),
-            ("query", "malformed", 0),
-            ("query", "deadline", 0),
-            ("query", "incomplete", 0),
-            ("query", "unreachable", 0),
-        ]
-    );
+    let counted = metrics.encode();
+    let counters: Vec<_> = counted
+        .lines()
+        .filter(|line| line.starts_with("plimsoll_backend_") && line.contains("_total{"))
+        .filter(|line| !line.ends_with(" 0"))
+        .collect();
+    assert_eq!(counters, [""]);
 }

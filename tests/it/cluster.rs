@@ -25,9 +25,7 @@ async fn client(fake: &FakeKubernetes) -> Client {
 async fn connect(kubeconfig: &str) -> Client {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), kubeconfig).unwrap();
-    let settings = Settings {
-        kubeconfig: Some(file.path().to_owned()),
-    };
+    let settings = Settings { kubeconfig: Some(file.path().to_owned()) };
     client::connect(&settings).await.unwrap()
 }
 
@@ -36,12 +34,7 @@ async fn start(fake: &FakeKubernetes) -> WatchInventory {
 }
 
 fn kind(inventory: &WatchInventory, name: &str) -> Arc<Kind> {
-    Arc::clone(
-        inventory
-            .kinds()
-            .resolve(&GroupResource::parse(name))
-            .unwrap(),
-    )
+    Arc::clone(inventory.kinds().resolve(&GroupResource::parse(name)).unwrap())
 }
 
 /// Waits until a condition holds.
@@ -63,30 +56,15 @@ fn until(condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
 /// Which of the names there are in a namespace.
 fn has(inventory: &WatchInventory, names: &[&str]) -> Vec<bool> {
     let pods = inventory.current(&kind(inventory, "pods")).unwrap();
-    names
-        .iter()
-        .map(|name| pods.contains("shop", name))
-        .collect()
+    names.iter().map(|name| pods.contains("shop", name)).collect()
 }
 
 #[tokio::test]
 async fn kinds_come_from_discovery_in_the_order_of_preference() {
     let fake = FakeKubernetes::start().await;
-    fake.add_kind(
-        "metrics.k8s.io",
-        "v1beta1",
-        &resource("pods", "PodMetrics", &[], "Namespaced"),
-    );
-    fake.add_kind(
-        "apps",
-        "v1beta1",
-        &resource("deployments", "Deployment", &[], "Namespaced"),
-    );
-    fake.add_kind(
-        "custom.metrics.k8s.io",
-        "v1beta2",
-        &resource("loads", "L", &[], "Namespaced"),
-    );
+    fake.add_kind("metrics.k8s.io", "v1beta1", &resource("pods", "PodMetrics", &[], "Namespaced"));
+    fake.add_kind("apps", "v1beta1", &resource("deployments", "Deployment", &[], "Namespaced"));
+    fake.add_kind("custom.metrics.k8s.io", "v1beta2", &resource("loads", "L", &[], "Namespaced"));
     let inventory = start(&fake).await;
     let kinds = inventory.kinds();
     let names: Vec<_> = kinds
@@ -140,11 +118,7 @@ async fn a_long_list_comes_in_pages() {
         fake.put(PODS, "shop", &format!("web-{n}"), &[("app", "web")]);
     }
     let inventory = start(&fake).await;
-    let pods = inventory
-        .objects(&kind(&inventory, "pods"))
-        .await
-        .unwrap()
-        .unwrap();
+    let pods = inventory.objects(&kind(&inventory, "pods")).await.unwrap().unwrap();
     assert_eq!(pods.len(), 2_500);
     assert_eq!(fake.requests("limit=1000").len(), 3);
 }
@@ -163,13 +137,7 @@ async fn changes_are_taken_up() {
     fake.delete(PODS, "shop", "web-0");
     until(|| has(&inventory, &["web-0", "web-1"]) == [false, true]).await;
     fake.delete(PODS, "shop", "web-1");
-    until(|| {
-        inventory
-            .current(&kind(&inventory, "pods"))
-            .unwrap()
-            .is_empty()
-    })
-    .await;
+    until(|| inventory.current(&kind(&inventory, "pods")).unwrap().is_empty()).await;
 }
 
 #[tokio::test]
@@ -192,11 +160,7 @@ async fn a_burst_of_changes_makes_few_states() {
     })
     .await;
     let most = began.elapsed().as_millis() / 100 + 2;
-    assert!(
-        states as u128 <= most,
-        "{states} states in {:?}",
-        began.elapsed()
-    );
+    assert!(states as u128 <= most, "{states} states in {:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -246,10 +210,7 @@ async fn the_last_state_serves_while_the_api_server_is_away() {
         state.failure.as_deref(),
         Some("the API server answered 503: the server is currently unable to handle the request")
     );
-    assert_eq!(
-        (state.resource.to_string().as_str(), state.objects),
-        ("pods", Some(1))
-    );
+    assert_eq!((state.resource.to_string().as_str(), state.objects), ("pods", Some(1)));
     assert!(state.age > Duration::ZERO);
     assert_eq!(inventory.objects(&pods).await.unwrap().unwrap().len(), 1);
 
@@ -290,10 +251,7 @@ async fn a_kind_without_watch_is_refused() {
     metrics["verbs"] = json!(["get", "list"]);
     fake.add_kind("metrics.k8s.io", "v1beta1", &metrics);
     let inventory = start(&fake).await;
-    let error = inventory
-        .objects(&kind(&inventory, "podmetrics"))
-        .await
-        .unwrap_err();
+    let error = inventory.objects(&kind(&inventory, "podmetrics")).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot list podmetrics.metrics.k8s.io: the API server offers no list and watch of it"
@@ -315,10 +273,7 @@ async fn a_slow_first_list_is_not_waited_for() {
     );
     until_paused(|| inventory.watches()[0].failure.is_some()).await;
     let failure = inventory.watches()[0].failure.clone();
-    assert_eq!(
-        failure.as_deref(),
-        Some("the API server did not answer within 30s")
-    );
+    assert_eq!(failure.as_deref(), Some("the API server did not answer within 30s"));
 
     fake.stall(PODS, false);
     until_paused(|| inventory.current(&pods).is_some()).await;
@@ -351,33 +306,20 @@ async fn a_quiet_watch_counts_as_resumed_once_it_must_have_been_answered() {
 #[tokio::test(start_paused = true)]
 async fn kinds_come_and_go_with_their_definitions() {
     let fake = FakeKubernetes::start().await;
-    fake.add_kind(
-        "example.com",
-        "v1",
-        &resource("geese", "Goose", &["gs"], "Namespaced"),
-    );
+    fake.add_kind("example.com", "v1", &resource("geese", "Goose", &["gs"], "Namespaced"));
     fake.put("/apis/example.com/v1/geese", "farm", "martin", &[]);
     let inventory = start(&fake).await;
     let geese = kind(&inventory, "gs");
     assert_eq!(inventory.objects(&geese).await.unwrap().unwrap().len(), 1);
 
     fake.remove_group("example.com");
-    fake.add_kind(
-        "example.org",
-        "v1",
-        &resource("ducks", "Duck", &[], "Cluster"),
-    );
+    fake.add_kind("example.org", "v1", &resource("ducks", "Duck", &[], "Cluster"));
     let before = tokio::time::Instant::now();
     inventory.kind_is_unknown();
     let ducks = GroupResource::parse("ducks");
     until_paused(|| inventory.kinds().resolve(&ducks).is_some()).await;
     assert!(before.elapsed() < Duration::from_mins(1));
-    assert!(
-        inventory
-            .kinds()
-            .resolve(&GroupResource::parse("geese"))
-            .is_none()
-    );
+    assert!(inventory.kinds().resolve(&GroupResource::parse("geese")).is_none());
     assert!(inventory.watches().is_empty());
 }
 
@@ -405,19 +347,14 @@ async fn watches_that_end_at_once_do_not_hammer_the_api_server() {
     // A hundred of them are allowed in each second.
     until(|| fake.requests("watch=true").len() > 210).await;
     let took = before.elapsed();
-    assert!(
-        took > Duration::from_millis(900),
-        "210 requests within {took:?}"
-    );
+    assert!(took > Duration::from_millis(900), "210 requests within {took:?}");
 }
 
 #[tokio::test]
 async fn a_start_without_api_server_says_so() {
     let fake = FakeKubernetes::start().await;
     fake.fail(Some(StatusCode::UNAUTHORIZED));
-    let error = WatchInventory::start(client(&fake).await)
-        .await
-        .unwrap_err();
+    let error = WatchInventory::start(client(&fake).await).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot discover the kinds of the cluster: the API server answered 401: the server is \
@@ -425,9 +362,7 @@ async fn a_start_without_api_server_says_so() {
     );
     let kubeconfig = fake.kubeconfig();
     drop(fake);
-    let error = WatchInventory::start(connect(&kubeconfig).await)
-        .await
-        .unwrap_err();
+    let error = WatchInventory::start(connect(&kubeconfig).await).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot discover the kinds of the cluster: the API server cannot be reached: \
@@ -437,14 +372,9 @@ async fn a_start_without_api_server_says_so() {
 
 #[tokio::test]
 async fn a_missing_kubeconfig_is_named() {
-    let settings = Settings {
-        kubeconfig: Some("/nonexistent/config".into()),
-    };
+    let settings = Settings { kubeconfig: Some("/nonexistent/config".into()) };
     let error = client::connect(&settings).await.err().unwrap();
-    assert_eq!(
-        error.to_string(),
-        "cannot use the kubeconfig /nonexistent/config"
-    );
+    assert_eq!(error.to_string(), "cannot use the kubeconfig /nonexistent/config");
 }
 
 #[tokio::test]
@@ -457,43 +387,21 @@ async fn a_real_api_server_is_followed_through_a_restart() {
     let namespace = json!({"metadata": {"name": "shop"}});
     create(&client, "/api/v1/namespaces", &namespace).await;
     for n in 0..3 {
-        create(
-            &client,
-            "/api/v1/namespaces/shop/pods",
-            &pod(&format!("web-{n}")),
-        )
-        .await;
+        create(&client, "/api/v1/namespaces/shop/pods", &pod(&format!("web-{n}"))).await;
     }
     let inventory = WatchInventory::start(client.clone()).await.unwrap();
     let pods = kind(&inventory, "po");
     assert_eq!(inventory.objects(&pods).await.unwrap().unwrap().len(), 3);
     let deployments = kind(&inventory, "deployments.apps");
-    assert!(
-        inventory
-            .objects(&deployments)
-            .await
-            .unwrap()
-            .unwrap()
-            .is_empty()
-    );
+    assert!(inventory.objects(&deployments).await.unwrap().unwrap().is_empty());
 
     let path = "/api/v1/namespaces/shop/pods/web-1?gracePeriodSeconds=0";
-    send(
-        &client,
-        http::Request::delete(path).body(Vec::new()).unwrap(),
-    )
-    .await;
+    send(&client, http::Request::delete(path).body(Vec::new()).unwrap()).await;
     create(&client, "/api/v1/namespaces/shop/pods", &pod("web-3")).await;
     until(|| has(&inventory, &["web-0", "web-1", "web-3"]) == [true, false, true]).await;
 
     plane.stop_api();
-    until(|| {
-        inventory
-            .watches()
-            .iter()
-            .any(|state| state.failure.is_some())
-    })
-    .await;
+    until(|| inventory.watches().iter().any(|state| state.failure.is_some())).await;
     assert_eq!(inventory.objects(&pods).await.unwrap().unwrap().len(), 3);
 
     plane.start_api().await;
@@ -510,11 +418,7 @@ fn pod(name: &str) -> Value {
 
 async fn create(client: &Client, path: &str, object: &Value) {
     let request = http::Request::post(path).header("content-type", "application/json");
-    send(
-        client,
-        request.body(object.to_string().into_bytes()).unwrap(),
-    )
-    .await;
+    send(client, request.body(object.to_string().into_bytes()).unwrap()).await;
 }
 
 async fn send(client: &Client, request: http::Request<Vec<u8>>) {

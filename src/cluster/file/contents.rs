@@ -47,45 +47,25 @@ impl Contents {
         let mut objects: HashMap<usize, Objects> = HashMap::new();
         for entry in entries {
             let of_kind = objects.entry(known.index(&entry)).or_default();
-            let Entry {
-                namespace,
-                name,
-                labels,
-                ..
-            } = entry;
-            let labels = labels
-                .into_iter()
-                .map(|(key, value)| (key.into(), value.into()));
-            of_kind.insert(
-                &namespace,
-                Object {
-                    name: name.into(),
-                    labels: labels.collect(),
-                },
-            );
+            let Entry { namespace, name, labels, .. } = entry;
+            let labels = labels.into_iter().map(|(key, value)| (key.into(), value.into()));
+            of_kind.insert(&namespace, Object { name: name.into(), labels: labels.collect() });
         }
         let objects = objects
             .into_iter()
             .map(|(index, objects)| (known.all[index].group_resource(), Arc::new(objects)))
             .collect();
-        Ok(Self {
-            kinds: Arc::new(Kinds::new(known.all)),
-            objects,
-        })
+        Ok(Self { kinds: Arc::new(Kinds::new(known.all)), objects })
     }
 }
 
 impl Entry {
     fn group(&self) -> &str {
-        self.api_version
-            .split_once('/')
-            .map_or("", |(group, _)| group)
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
     }
 
     fn version(&self) -> &str {
-        self.api_version
-            .split_once('/')
-            .map_or(&self.api_version, |(_, version)| version)
+        self.api_version.split_once('/').map_or(&self.api_version, |(_, version)| version)
     }
 
     fn describe(&self) -> String {
@@ -97,10 +77,7 @@ impl Entry {
     }
 
     fn error(&self, what: String) -> Error {
-        Error::Object {
-            place: self.place,
-            what,
-        }
+        Error::Object { place: self.place, what }
     }
 }
 
@@ -126,10 +103,7 @@ struct KnownKinds {
 
 impl KnownKinds {
     fn of(entries: &[Entry]) -> Self {
-        let mut known = Self {
-            all: Vec::new(),
-            by_name: HashMap::new(),
-        };
+        let mut known = Self { all: Vec::new(), by_name: HashMap::new() };
         for kind in kinds::standard() {
             known.add(kind);
         }
@@ -169,15 +143,7 @@ fn key(entry: &Entry) -> (String, String) {
 }
 
 fn defined(definition: &Definition) -> Kind {
-    let Definition {
-        group,
-        kind,
-        plural,
-        singular,
-        short_names,
-        scope,
-        versions,
-    } = definition;
+    let Definition { group, kind, plural, singular, short_names, scope, versions } = definition;
     Kind {
         group: group.clone(),
         version: versions

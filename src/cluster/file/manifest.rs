@@ -99,21 +99,9 @@ fn flatten(
     inherited: Option<(&str, &str)>,
     entries: &mut Vec<Entry>,
 ) -> Result<(), Error> {
-    let place = Place {
-        line: node.referenced.line(),
-        document,
-    };
-    let Node {
-        api_version,
-        kind,
-        metadata,
-        items,
-        definition,
-    } = node.value;
-    let missing = |what: &str| Error::Object {
-        place,
-        what: format!("an object without {what}"),
-    };
+    let place = Place { line: node.referenced.line(), document };
+    let Node { api_version, kind, metadata, items, definition } = node.value;
+    let missing = |what: &str| Error::Object { place, what: format!("an object without {what}") };
     let (api_version, kind) = match (api_version, kind, inherited) {
         (Some(api_version), Some(kind), _) => (api_version, kind),
         (None, None, Some((api_version, kind))) => (api_version.to_owned(), kind.to_owned()),
@@ -127,16 +115,9 @@ fn flatten(
         }
         return Ok(());
     }
-    let Metadata {
-        name,
-        namespace,
-        labels,
-    } = metadata.unwrap_or_default();
+    let Metadata { name, namespace, labels } = metadata.unwrap_or_default();
     let Some(name) = name.filter(|name| !name.is_empty()) else {
-        return Err(Error::Object {
-            place,
-            what: format!("a {kind} without metadata.name"),
-        });
+        return Err(Error::Object { place, what: format!("a {kind} without metadata.name") });
     };
     entries.push(Entry {
         api_version,
@@ -243,18 +224,8 @@ struct DefinitionVersion {
 
 impl DefinitionSpec {
     fn into_definition(self) -> Definition {
-        let Self {
-            group,
-            names,
-            scope,
-            versions,
-        } = self;
-        let DefinitionNames {
-            kind,
-            plural,
-            singular,
-            short_names,
-        } = names;
+        let Self { group, names, scope, versions } = self;
+        let DefinitionNames { kind, plural, singular, short_names } = names;
         Definition {
             group,
             kind,

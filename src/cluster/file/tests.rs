@@ -18,18 +18,11 @@ fn contents(text: &str) -> Result<Contents, String> {
 /// Number of objects by kind.
 fn counts(text: &str) -> BTreeMap<String, usize> {
     let contents = contents(text).unwrap();
-    contents
-        .objects
-        .iter()
-        .map(|(kind, objects)| (kind.to_string(), objects.len()))
-        .collect()
+    contents.objects.iter().map(|(kind, objects)| (kind.to_string(), objects.len())).collect()
 }
 
 fn count<const N: usize>(kinds: [(&str, usize); N]) -> BTreeMap<String, usize> {
-    kinds
-        .into_iter()
-        .map(|(kind, number)| (kind.to_owned(), number))
-        .collect()
+    kinds.into_iter().map(|(kind, number)| (kind.to_owned(), number)).collect()
 }
 
 #[track_caller]
@@ -88,10 +81,7 @@ fn labels_are_kept_sorted_and_as_text() {
     )
     .unwrap();
     let labels = [("a", "x"), ("b", "on"), ("c", "010"), ("d", "")];
-    assert_eq!(
-        entries[0].labels,
-        labels.map(|(key, value)| (key.to_owned(), value.to_owned()))
-    );
+    assert_eq!(entries[0].labels, labels.map(|(key, value)| (key.to_owned(), value.to_owned())));
 }
 
 #[test]
@@ -99,10 +89,7 @@ fn several_documents_are_read_as_one() {
     let text = format!(
         "---\n{LIST}---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: shop}}\n---\n"
     );
-    assert_eq!(
-        counts(&text),
-        count([("deployments.apps", 1), ("nodes", 1), ("pods", 2)])
-    );
+    assert_eq!(counts(&text), count([("deployments.apps", 1), ("nodes", 1), ("pods", 2)]));
 }
 
 #[test]
@@ -133,11 +120,7 @@ fn an_empty_file_and_an_empty_list_have_no_objects() {
 }
 
 fn found(text: &str, name: &str) -> Option<Kind> {
-    contents(text)
-        .unwrap()
-        .kinds
-        .resolve(&GroupResource::parse(name))
-        .map(|kind| (**kind).clone())
+    contents(text).unwrap().kinds.resolve(&GroupResource::parse(name)).map(|kind| (**kind).clone())
 }
 
 #[test]
@@ -159,10 +142,7 @@ fn an_unknown_kind_is_named_by_a_guess() {
 #[test]
 fn an_unknown_kind_with_a_namespace_is_namespaced() {
     let text = "{apiVersion: example.com/v1, kind: Sprocket, metadata: {name: a, namespace: x}}";
-    assert_eq!(
-        found(text, "sprockets.example.com").unwrap().scope,
-        Scope::Namespaced
-    );
+    assert_eq!(found(text, "sprockets.example.com").unwrap().scope, Scope::Namespaced);
 }
 
 #[test]
@@ -198,20 +178,14 @@ items:
     assert_eq!(found(text, "gs"), Some(expected));
     assert_eq!(
         counts(text),
-        count([
-            ("customresourcedefinitions.apiextensions.k8s.io", 1),
-            ("geese.example.com", 1)
-        ])
+        count([("customresourcedefinitions.apiextensions.k8s.io", 1), ("geese.example.com", 1)])
     );
 }
 
 #[test]
 fn the_same_object_twice_is_one() {
     let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: x, labels: {k: v}}}";
-    assert_eq!(
-        counts(&format!("{pod}\n---\n{pod}\n")),
-        count([("pods", 1)])
-    );
+    assert_eq!(counts(&format!("{pod}\n---\n{pod}\n")), count([("pods", 1)]));
 }
 
 #[test]
@@ -230,22 +204,13 @@ fn what_an_object_lacks_is_named_with_its_place() {
         &format!("{pod}apiVersion: v1\nkind: Pod\nmetadata: {{namespace: x}}\n"),
         "line 5, document 2: a Pod without metadata.name",
     );
-    refuses(
-        "apiVersion: v1\nkind: Pod\n",
-        "line 1, document 1: a Pod without metadata.name",
-    );
-    refuses(
-        "kind: Pod\nmetadata: {name: a}\n",
-        "line 1, document 1: an object without apiVersion",
-    );
+    refuses("apiVersion: v1\nkind: Pod\n", "line 1, document 1: a Pod without metadata.name");
+    refuses("kind: Pod\nmetadata: {name: a}\n", "line 1, document 1: an object without apiVersion");
     refuses(
         "apiVersion: v1\nkind: List\nitems:\n- kind: Pod\n  apiVersion: v1\n- {}\n",
         "line 4, document 1: a Pod without metadata.name",
     );
-    refuses(
-        "apiVersion: v1\nitems: []\n",
-        "line 1, document 1: an object without kind",
-    );
+    refuses("apiVersion: v1\nitems: []\n", "line 1, document 1: an object without kind");
     refuses(
         "{apiVersion: v1, kind: Pod, metadata: {name: a}}",
         "line 1, document 1: Pod a has no metadata.namespace",
@@ -260,14 +225,8 @@ fn what_an_object_lacks_is_named_with_its_place() {
 fn bad_yaml_is_refused_with_its_line() {
     for (text, line) in [
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: [\n", "line"),
-        (
-            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: [a, b]\n",
-            "line 4",
-        ),
-        (
-            "apiVersion: v1\nkind: Pod\nkind2: &a [*a]\nmetadata: 3\n",
-            "line",
-        ),
+        ("apiVersion: v1\nkind: Pod\nmetadata:\n  name: [a, b]\n", "line 4"),
+        ("apiVersion: v1\nkind: Pod\nkind2: &a [*a]\nmetadata: 3\n", "line"),
         ("just text\n", "line 1"),
         ("- apiVersion: v1\n", "line 1"),
         ("a: 1\n\tb: 2\n", "line 1"),
@@ -338,10 +297,7 @@ async fn a_changed_file_is_taken_up_and_a_bad_one_is_not() {
     fs::write(&path, "kind: Pod\n").unwrap();
     until(|| inventory.problem().is_some()).await;
     let problem = inventory.problem().unwrap();
-    assert_eq!(
-        problem.to_string(),
-        format!("cannot use the objects in {}", path.display())
-    );
+    assert_eq!(problem.to_string(), format!("cannot use the objects in {}", path.display()));
     assert_eq!(
         std::error::Error::source(&*problem).unwrap().to_string(),
         "line 1, document 1: an object without apiVersion"
@@ -362,10 +318,7 @@ async fn a_missing_or_huge_file_is_refused_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("objects.yaml");
     let error = FileInventory::open(path.clone(), POLL).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("cannot read the objects in {}", path.display())
-    );
+    assert_eq!(error.to_string(), format!("cannot read the objects in {}", path.display()));
 
     File::create(&path).unwrap().set_len(MAX_BYTES + 1).unwrap();
     let error = FileInventory::open(path.clone(), POLL).await.unwrap_err();
@@ -386,13 +339,7 @@ async fn a_known_kind_without_objects_is_empty_and_no_file_is_no_inventory() {
     let file = FileInventory::open(path, POLL).await.unwrap();
     let kinds = file.kinds();
     let services = kinds.resolve(&GroupResource::parse("svc")).unwrap();
-    assert_eq!(
-        file.objects(services)
-            .await
-            .unwrap()
-            .map(|objects| objects.len()),
-        Some(0)
-    );
+    assert_eq!(file.objects(services).await.unwrap().map(|objects| objects.len()), Some(0));
 
     let none = FileInventory::none();
     let kinds = none.kinds();

@@ -22,12 +22,7 @@ fn rule(matches: &str, filters: &[Filter], resources: Resources, query: &str) ->
 }
 
 fn templated(template: &str, query: &str) -> Rule {
-    rule(
-        "",
-        &[],
-        Resources::compile(template, Vec::new()).unwrap(),
-        query,
-    )
+    rule("", &[], Resources::compile(template, Vec::new()).unwrap(), query)
 }
 
 /// The stock rules with the prefix `kube_` and a range of one minute, as the table needs them.
@@ -43,69 +38,30 @@ fn stock_rules() -> Vec<Rule> {
     let other_rate = "sum(rate(<<.Series>>{<<.LabelMatchers>>}[1m])) by (<<.GroupBy>>)";
     let other_sum = "sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)";
     vec![
-        rule(
-            "^container_(.*)_seconds_total$",
-            &[],
-            container.clone(),
-            rate,
-        ),
+        rule("^container_(.*)_seconds_total$", &[], container.clone(), rate),
         rule(
             "^container_(.*)_total$",
             &is_not("^container_.*_seconds_total$"),
             container.clone(),
             rate,
         ),
-        rule(
-            "^container_(.*)$",
-            &is_not("^container_.*_total$"),
-            container,
-            sum,
-        ),
+        rule("^container_(.*)$", &is_not("^container_.*_total$"), container, sum),
         rule("", &is_not(".*_total$"), others.clone(), other_sum),
-        rule(
-            "^(.*)_total$",
-            &is_not(".*_seconds_total"),
-            others.clone(),
-            other_rate,
-        ),
+        rule("^(.*)_total$", &is_not(".*_seconds_total"), others.clone(), other_rate),
         rule("^(.*)_seconds_total$", &[], others, other_rate),
     ]
 }
 
 /// Which series each stock rule finds, and their labels.
 const SERIES: [(usize, &str, &[&str]); 9] = [
-    (
-        0,
-        "container_some_time_seconds_total",
-        &["pod", "namespace", "container"],
-    ),
-    (
-        1,
-        "container_some_count_total",
-        &["pod", "namespace", "container"],
-    ),
-    (
-        2,
-        "container_some_usage",
-        &["pod", "namespace", "container"],
-    ),
+    (0, "container_some_time_seconds_total", &["pod", "namespace", "container"]),
+    (1, "container_some_count_total", &["pod", "namespace", "container"]),
+    (2, "container_some_usage", &["pod", "namespace", "container"]),
     (3, "node_gigawatts", &["kube_node"]),
-    (
-        3,
-        "service_proxy_packets",
-        &["kube_service", "kube_namespace"],
-    ),
-    (
-        4,
-        "ingress_hits_total",
-        &["kube_ingress", "kube_service", "kube_pod", "kube_namespace"],
-    ),
+    (3, "service_proxy_packets", &["kube_service", "kube_namespace"]),
+    (4, "ingress_hits_total", &["kube_ingress", "kube_service", "kube_pod", "kube_namespace"]),
     (4, "volume_claims_total", &["kube_persistentvolume"]),
-    (
-        5,
-        "work_queue_wait_seconds_total",
-        &["kube_deployment", "kube_namespace"],
-    ),
+    (5, "work_queue_wait_seconds_total", &["kube_deployment", "kube_namespace"]),
     (5, "node_fan_seconds_total", &["kube_node"]),
 ];
 
@@ -116,11 +72,7 @@ fn the_stock_rules_list_the_metrics_of_prometheus_adapter() {
     for (index, series, labels) in SERIES {
         let metric = rules[index].metric_name(series).unwrap();
         for kind in rules[index].described_kinds(labels.iter().copied(), &kinds) {
-            listed.push(format!(
-                "{}/{metric} {:?}",
-                kind.group_resource(),
-                kind.scope
-            ));
+            listed.push(format!("{}/{metric} {:?}", kind.group_resource(), kind.scope));
         }
     }
     listed.sort();
@@ -149,23 +101,15 @@ fn the_stock_rules_list_the_metrics_of_prometheus_adapter() {
 #[test]
 fn the_stock_rules_make_the_queries_of_prometheus_adapter() {
     let (rules, kinds) = (stock_rules(), kinds());
-    let cases: Vec<(usize, String, String, Vec<String>, String, String)> = serde_json::from_str(
-        include_str!("../../../tests/data/promql/series_registry.json"),
-    )
-    .unwrap();
+    let cases: Vec<(usize, String, String, Vec<String>, String, String)> =
+        serde_json::from_str(include_str!("../../../tests/data/promql/series_registry.json"))
+            .unwrap();
     assert_eq!(cases.len(), 12);
     for (index, series, plural, names, selector, expected) in cases {
         let selector = Selector::parse(&selector).unwrap();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         let query = rules[index]
-            .custom_query(
-                &series,
-                &kind(&plural),
-                Some("somens"),
-                &names,
-                &selector,
-                &kinds,
-            )
+            .custom_query(&series, &kind(&plural), Some("somens"), &names, &selector, &kinds)
             .unwrap();
         assert_eq!(query.promql, expected);
     }
@@ -177,28 +121,10 @@ fn the_stock_rules_make_the_queries_of_prometheus_adapter() {
 fn a_query_template_gets_the_arguments_of_prometheus_adapter() {
     let cases: [(&str, &[&str], Option<&str>, &str, &str); 8] = [
         ("series <<.Series>>", &[], None, "", "series foo"),
-        (
-            "<<.LabelMatchers>>",
-            &["bar", "baz"],
-            None,
-            "",
-            r#"pod=~"bar|baz""#,
-        ),
+        ("<<.LabelMatchers>>", &["bar", "baz"], None, "", r#"pod=~"bar|baz""#),
         ("<<.LabelMatchers>>", &["bar"], None, "", r#"pod="bar""#),
-        (
-            "<<.LabelMatchers>>",
-            &["bar"],
-            None,
-            "metric1=value1",
-            r#"metric1="value1",pod="bar""#,
-        ),
-        (
-            r#"<<index .LabelValuesByName "pod">>"#,
-            &["bar", "baz"],
-            None,
-            "",
-            "bar|baz",
-        ),
+        ("<<.LabelMatchers>>", &["bar"], None, "metric1=value1", r#"metric1="value1",pod="bar""#),
+        (r#"<<index .LabelValuesByName "pod">>"#, &["bar", "baz"], None, "", "bar|baz"),
         (
             r#"<<index .LabelValuesByName "namespace">> <<index .LabelValuesByName "pod">>"#,
             &["bar", "baz"],
@@ -214,10 +140,7 @@ fn a_query_template_gets_the_arguments_of_prometheus_adapter() {
         let query = templated("<<.Resource>>", template)
             .custom_query("foo", &kind("pods"), namespace, names, &selector, &kinds())
             .unwrap();
-        let expected = Query {
-            promql: expected.to_owned(),
-            object_label: "pod".to_owned(),
-        };
+        let expected = Query { promql: expected.to_owned(), object_label: "pod".to_owned() };
         assert_eq!(query, expected, "{template}");
     }
 }
@@ -231,40 +154,13 @@ fn an_external_template_gets_the_arguments_of_prometheus_adapter() {
         (by_namespace, true, "default", "", "default []"),
         (by_namespace, false, "default", "", " []"),
         ("<<.LabelMatchers>>", true, "", "foo=bar", r#"foo="bar""#),
-        (
-            "<<.LabelMatchers>>",
-            true,
-            "default",
-            "foo=bar",
-            r#"foo="bar",namespace="default""#,
-        ),
-        (
-            "<<.LabelMatchers>>",
-            true,
-            "",
-            "foo=bar,qux in (bar,baz)",
-            r#"foo="bar",qux=~"bar|baz""#,
-        ),
-        (
-            "<<.LabelValuesByName>>",
-            true,
-            "",
-            "foo=bar",
-            "map[foo:bar]",
-        ),
-        (
-            "<<.LabelValuesByName>>",
-            true,
-            "",
-            "foo in (bar,baz)",
-            "map[foo:bar|baz]",
-        ),
+        ("<<.LabelMatchers>>", true, "default", "foo=bar", r#"foo="bar",namespace="default""#),
+        ("<<.LabelMatchers>>", true, "", "foo=bar,qux in (bar,baz)", r#"foo="bar",qux=~"bar|baz""#),
+        ("<<.LabelValuesByName>>", true, "", "foo=bar", "map[foo:bar]"),
+        ("<<.LabelValuesByName>>", true, "", "foo in (bar,baz)", "map[foo:bar|baz]"),
     ];
     for (template, namespaced, namespace, selector, expected) in cases {
-        let rule = Rule {
-            namespaced,
-            ..templated("<<.Resource>>", template)
-        };
+        let rule = Rule { namespaced, ..templated("<<.Resource>>", template) };
         let selector = Selector::parse(selector).unwrap();
         let query = rule.external_query("foo", namespace, &selector, &kinds());
         assert_eq!(query.as_deref(), Ok(expected), "{template}");
@@ -275,16 +171,9 @@ fn an_external_template_gets_the_arguments_of_prometheus_adapter() {
 fn cluster_scoped_kinds_and_namespaces_are_not_limited_to_a_namespace() {
     let rule = templated("<<.Resource>>", "<<.LabelMatchers>>");
     let promql = |plural, name| {
-        rule.custom_query(
-            "m",
-            &kind(plural),
-            Some("shop"),
-            &[name],
-            &Selector::default(),
-            &kinds(),
-        )
-        .unwrap()
-        .promql
+        rule.custom_query("m", &kind(plural), Some("shop"), &[name], &Selector::default(), &kinds())
+            .unwrap()
+            .promql
     };
     assert_eq!(promql("namespaces", "shop"), r#"namespace="shop""#);
     assert_eq!(promql("widgets", "w"), r#"widget="w""#);
@@ -310,10 +199,7 @@ fn a_query_that_cannot_be_made_says_why() {
         }
     );
     assert!(matches!(asked("x", None, "a.b=c"), QueryError::Matcher(_)));
-    assert!(matches!(
-        asked("<<index .GroupBySlice 1>>", None, ""),
-        QueryError::Template { .. }
-    ));
+    assert!(matches!(asked("<<index .GroupBySlice 1>>", None, ""), QueryError::Template { .. }));
 }
 
 #[test]

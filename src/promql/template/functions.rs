@@ -175,11 +175,7 @@ impl Function {
             (Self::Print | Self::Printf, _) | (Self::Index, [Map, Text] | [List, Int]) => Ok(Text),
             (Self::Len, [Text | List | Map]) => Ok(Int),
             (Self::And | Self::Or, [first, rest @ ..]) => {
-                Ok(if rest.iter().all(|it| it == first) {
-                    *first
-                } else {
-                    Mixed
-                })
+                Ok(if rest.iter().all(|it| it == first) { *first } else { Mixed })
             }
             (Self::Eq, [first @ (Text | Int | Bool), rest @ ..])
                 if !rest.is_empty() && rest.iter().all(|it| it == first) =>
@@ -204,9 +200,8 @@ impl Function {
         arguments: &[Value<'a>],
         budget: &mut TextBudget,
     ) -> Result<Value<'a>, String> {
-        if let Some(Value::Missing(name)) = arguments
-            .iter()
-            .find(|it| matches!(it, Value::Missing(_)) && self != Self::Not)
+        if let Some(Value::Missing(name)) =
+            arguments.iter().find(|it| matches!(it, Value::Missing(_)) && self != Self::Not)
         {
             return Err(missing(name));
         }
@@ -224,9 +219,7 @@ impl Function {
                 Value::Text(found.map_or("", String::as_str))
             }
             (Self::Index, [Value::List(list), Value::Int(index)]) => {
-                let found = usize::try_from(*index)
-                    .ok()
-                    .and_then(|index| list.get(index));
+                let found = usize::try_from(*index).ok().and_then(|index| list.get(index));
                 let length = list.len();
                 Value::Text(found.ok_or_else(|| {
                     format!("index {index} lies outside of the list, which has {length} items")
@@ -300,9 +293,8 @@ pub(super) fn format(text: &str, arguments: &[Type]) -> Result<Vec<Piece>, Strin
         match characters.next() {
             Some('%') => literal.push('%'),
             Some(verb @ ('s' | 'q' | 'd' | 'v')) => {
-                let kind = given
-                    .next()
-                    .ok_or_else(|| format!("printf has no value for %{verb}"))?;
+                let kind =
+                    given.next().ok_or_else(|| format!("printf has no value for %{verb}"))?;
                 if !verb_takes(verb, *kind) {
                     return Err(format!("%{verb} does not take {}", kind.name()));
                 }
@@ -310,9 +302,7 @@ pub(super) fn format(text: &str, arguments: &[Type]) -> Result<Vec<Piece>, Strin
                 pieces.push(Piece::Verb(verb));
             }
             Some(other) => {
-                return Err(format!(
-                    "printf's %{other} is not supported: write %s, %q, %d or %v"
-                ));
+                return Err(format!("printf's %{other} is not supported: write %s, %q, %d or %v"));
             }
             None => return Err("printf's format ends with a bare %".to_owned()),
         }

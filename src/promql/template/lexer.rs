@@ -45,18 +45,12 @@ pub(super) enum Kind {
 
 /// All tokens of a template.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
-    let mut lexer = Lexer {
-        text,
-        offset: 0,
-        tokens: Vec::new(),
-    };
+    let mut lexer = Lexer { text, offset: 0, tokens: Vec::new() };
     let mut trim = false;
     while let Some(start) = lexer.rest().find("<<") {
         let action = lexer.offset + start;
         let after = text.get(action + 2..).unwrap_or_default();
-        let trims_before = after
-            .strip_prefix('-')
-            .is_some_and(|rest| rest.starts_with(SPACES));
+        let trims_before = after.strip_prefix('-').is_some_and(|rest| rest.starts_with(SPACES));
         lexer.text_until(action, trim, trims_before);
         lexer.offset = action + if trims_before { 4 } else { 2 };
         trim = if lexer.rest().starts_with("/*") {
@@ -82,11 +76,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn push(&mut self, offset: usize, kind: Kind, spaced: bool) {
-        self.tokens.push(Token {
-            kind,
-            offset,
-            spaced,
-        });
+        self.tokens.push(Token { kind, offset, spaced });
     }
 
     fn text_until(&mut self, end: usize, trim_start: bool, trim_end: bool) {
@@ -105,21 +95,14 @@ impl<'a> Lexer<'a> {
 
     /// Passes a comment; the answer says whether it trims the text after it.
     fn comment(&mut self, action: usize) -> Result<bool, Refusal> {
-        let refused = |what: &str| Refusal {
-            offset: action,
-            what: what.to_owned(),
-        };
+        let refused = |what: &str| Refusal { offset: action, what: what.to_owned() };
         let body = self.rest();
-        let end = body
-            .find("*/")
-            .ok_or_else(|| refused("this comment has no end: write */>>"))?;
+        let end = body.find("*/").ok_or_else(|| refused("this comment has no end: write */>>"))?;
         let after = body.get(end + 2..).unwrap_or_default();
         let trim =
             after.starts_with(SPACES) && after.get(1..).is_some_and(|it| it.starts_with("->>"));
         if !trim && !after.starts_with(">>") {
-            return Err(refused(
-                "a comment has to be alone in its action: <</* … */>>",
-            ));
+            return Err(refused("a comment has to be alone in its action: <</* … */>>"));
         }
         self.offset += end + 2 + if trim { 4 } else { 2 };
         Ok(trim)
@@ -190,9 +173,7 @@ fn token(rest: &str) -> Result<(Kind, usize), String> {
 }
 
 fn characters_of_name(text: &str) -> String {
-    text.chars()
-        .take_while(|it| *it == '_' || it.is_alphanumeric())
-        .collect()
+    text.chars().take_while(|it| *it == '_' || it.is_alphanumeric()).collect()
 }
 
 /// A whole number as Go writes it: `1_000`, `0x1f`, `0o17`, `017`, `0b1`.
@@ -211,24 +192,18 @@ fn number(rest: &str) -> Result<(Kind, usize), String> {
         [b'0', _, ..] => (8, lower.get(1..)),
         _ => (10, Some(lower.as_str())),
     };
-    let body = body
-        .filter(|it| !it.starts_with(['+', '-']))
-        .unwrap_or_default();
+    let body = body.filter(|it| !it.starts_with(['+', '-'])).unwrap_or_default();
     let sign = if sign == "-" { "-" } else { "" };
     match i64::from_str_radix(&format!("{sign}{body}"), radix) {
         Ok(value) => Ok((Kind::Int(value), signs + digits.len())),
         Err(_) if digits.is_empty() => Err("a sign has to stand before a number".to_owned()),
-        Err(_) => Err(format!(
-            "{sign}{digits} is not supported: numbers are whole and of 64 bits"
-        )),
+        Err(_) => Err(format!("{sign}{digits} is not supported: numbers are whole and of 64 bits")),
     }
 }
 
 fn raw(rest: &str) -> Result<(Kind, usize), String> {
     let body = rest.get(1..).unwrap_or_default();
-    let end = body
-        .find('`')
-        .ok_or("this raw string has no end: write `")?;
+    let end = body.find('`').ok_or("this raw string has no end: write `")?;
     // Go drops carriage returns from raw strings.
     let text = body.get(..end).unwrap_or_default().replace('\r', "");
     Ok((Kind::String(text), end + 2))
@@ -267,8 +242,7 @@ fn unescape(escape: &str, bytes: &mut Vec<u8>) -> Option<usize> {
     let digits = |from: usize, length: usize, radix: u32| {
         let digits = escape.get(from..from + length)?;
         let all = digits.chars().all(|it| it.is_digit(radix));
-        all.then(|| u32::from_str_radix(digits, radix).ok())
-            .flatten()
+        all.then(|| u32::from_str_radix(digits, radix).ok()).flatten()
     };
     let first = escape.chars().next()?;
     let simple = match first {

@@ -25,11 +25,7 @@ pub(super) fn parse(text: &str, tokens: &[Token], fields: Fields) -> Result<Temp
     };
     let (nodes, end) = parser.list(Type::Root)?;
     match end {
-        Stop::Text => Ok(Template {
-            nodes,
-            slots: parser.slots,
-            used: parser.used,
-        }),
+        Stop::Text => Ok(Template { nodes, slots: parser.slots, used: parser.used }),
         Stop::Else(offset) => refuse(offset, "this else belongs to no if, with or range"),
         Stop::End(offset) => refuse(offset, "this end belongs to no if, with or range"),
     }
@@ -65,10 +61,7 @@ enum Stop {
 type Typed = (Expression, Type);
 
 fn refuse<T>(offset: usize, what: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal {
-        offset,
-        what: what.into(),
-    })
+    Err(Refusal { offset, what: what.into() })
 }
 
 impl<'a> Parser<'a> {
@@ -160,19 +153,9 @@ impl<'a> Parser<'a> {
         let (then, end) = self.list(if with { kind } else { dot })?;
         let otherwise = self.otherwise(!with, opened, end, dot)?;
         Ok(if with {
-            Node::With {
-                slot,
-                value,
-                then,
-                otherwise,
-            }
+            Node::With { slot, value, then, otherwise }
         } else {
-            Node::If {
-                slot,
-                condition: value,
-                then,
-                otherwise,
-            }
+            Node::If { slot, condition: value, then, otherwise }
         })
     }
 
@@ -184,16 +167,8 @@ impl<'a> Parser<'a> {
     }
 
     fn declaration(&mut self) -> Option<&'a str> {
-        let [
-            Token {
-                kind: Kind::Variable(name),
-                ..
-            },
-            Token {
-                kind: Kind::Declare,
-                ..
-            },
-        ] = self.tokens.get(self.next..self.next + 2)?
+        let [Token { kind: Kind::Variable(name), .. }, Token { kind: Kind::Declare, .. }] =
+            self.tokens.get(self.next..self.next + 2)?
         else {
             return None;
         };
@@ -210,24 +185,13 @@ impl<'a> Parser<'a> {
 
     fn range(&mut self, opened: &Token, dot: Type) -> Result<Node, Refusal> {
         let mut names = Vec::new();
-        if let [
-            Token {
-                kind: Kind::Variable(key),
-                ..
-            },
-            Token {
-                kind: Kind::Comma, ..
-            },
-            ..,
-        ] = self.tokens.get(self.next..).unwrap_or_default()
+        if let [Token { kind: Kind::Variable(key), .. }, Token { kind: Kind::Comma, .. }, ..] =
+            self.tokens.get(self.next..).unwrap_or_default()
         {
             self.next += 2;
             let offset = self.offset();
             let Some(value) = self.declaration() else {
-                return refuse(
-                    offset,
-                    "range with two variables is written $key, $value := …",
-                );
+                return refuse(offset, "range with two variables is written $key, $value := …");
             };
             names.extend([key.as_str(), value]);
         } else {
@@ -242,22 +206,15 @@ impl<'a> Parser<'a> {
         };
         self.close("range")?;
         let (key, value) = match names.as_slice() {
-            [key, value] => (
-                Some(self.declare(key, key_kind)),
-                Some(self.declare(value, Type::Text)),
-            ),
+            [key, value] => {
+                (Some(self.declare(key, key_kind)), Some(self.declare(value, Type::Text)))
+            }
             [value] => (None, Some(self.declare(value, Type::Text))),
             _ => (None, None),
         };
         let (body, end) = self.list(Type::Text)?;
         let otherwise = self.otherwise(false, opened, end, dot)?;
-        Ok(Node::Range {
-            key,
-            value,
-            over,
-            body,
-            otherwise,
-        })
+        Ok(Node::Range { key, value, over, body, otherwise })
     }
 
     /// What follows the first list of a block, up to and with its `end`.
@@ -275,10 +232,7 @@ impl<'a> Parser<'a> {
         }
         if let Some(token) = self.peek().filter(|token| word(token) == Some("if")) {
             if !else_if {
-                return refuse(
-                    token.offset,
-                    "else if belongs to if alone: write else, then if",
-                );
+                return refuse(token.offset, "else if belongs to if alone: write else, then if");
             }
             self.next += 1;
             let node = self.nested(token.offset, |it| it.block("if", opened, dot))?;
@@ -299,63 +253,37 @@ impl<'a> Parser<'a> {
         if let Some(name) = self.declaration() {
             let (value, kind) = self.pipeline(dot)?;
             self.close("the declaration")?;
-            return Ok(Node::Set {
-                slot: self.declare(name, kind),
-                value,
-            });
+            return Ok(Node::Set { slot: self.declare(name, kind), value });
         }
-        if let [
-            Token {
-                kind: Kind::Variable(name),
-                ..
-            },
-            Token {
-                kind: Kind::Assign, ..
-            },
-            ..,
-        ] = self.tokens.get(self.next..).unwrap_or_default()
+        if let [Token { kind: Kind::Variable(name), .. }, Token { kind: Kind::Assign, .. }, ..] =
+            self.tokens.get(self.next..).unwrap_or_default()
         {
             self.next += 2;
             let Variable { slot, kind, .. } = self.variable(name, offset)?;
             let (value, given) = self.pipeline(dot)?;
             if given != kind {
                 let (kind, given) = (kind.name(), given.name());
-                return refuse(
-                    offset,
-                    format!("${name} is {kind} and cannot become {given}"),
-                );
+                return refuse(offset, format!("${name} is {kind} and cannot become {given}"));
             }
             self.close("the assignment")?;
             return Ok(Node::Set { slot, value });
         }
         let (value, kind) = self.pipeline(dot)?;
         if kind == Type::Root {
-            return refuse(
-                offset,
-                "the arguments as a whole cannot be printed: name a field",
-            );
+            return refuse(offset, "the arguments as a whole cannot be printed: name a field");
         }
         self.close("the value")?;
-        Ok(Node::Print {
-            value,
-            at: position(self.text, offset),
-        })
+        Ok(Node::Print { value, at: position(self.text, offset) })
     }
 
     fn close(&mut self, after: &str) -> Result<(), Refusal> {
         let offset = self.offset();
         match self.take() {
-            Some(Token {
-                kind: Kind::Close, ..
-            }) => Ok(()),
-            Some(token) => refuse(
-                offset,
-                format!("{} cannot follow {after}: >> is due", shown(&token.kind)),
-            ),
-            None => refuse(
-                offset,
-                format!("the template ends after {after}: >> is due"),
-            ),
+            Some(Token { kind: Kind::Close, .. }) => Ok(()),
+            Some(token) => {
+                refuse(offset, format!("{} cannot follow {after}: >> is due", shown(&token.kind)))
+            }
+            None => refuse(offset, format!("the template ends after {after}: >> is due")),
         }
     }
 
@@ -369,10 +297,7 @@ impl<'a> Parser<'a> {
             }
             stages += 1;
             if stages > MAX_DEPTH {
-                return refuse(
-                    self.offset(),
-                    format!("it has more than {MAX_DEPTH} stages"),
-                );
+                return refuse(self.offset(), format!("it has more than {MAX_DEPTH} stages"));
             }
         }
         let offset = self.offset();
@@ -382,10 +307,7 @@ impl<'a> Parser<'a> {
     /// One stage of a pipeline: a function with its arguments, or a value.
     fn command(&mut self, dot: Type, piped: Option<Typed>) -> Result<Typed, Refusal> {
         let offset = self.offset();
-        let function = self
-            .peek()
-            .and_then(word)
-            .filter(|it| !matches!(*it, "true" | "false"));
+        let function = self.peek().and_then(word).filter(|it| !matches!(*it, "true" | "false"));
         let Some(name) = function else {
             let value = self.operand(dot)?;
             if piped.is_some() {
@@ -425,34 +347,15 @@ impl<'a> Parser<'a> {
         let (mut arguments, mut types): (Vec<_>, Vec<_>) = arguments.into_iter().unzip();
         if function == Function::Printf {
             let Some(Expression::Text(format)) = arguments.first() else {
-                return refuse(
-                    offset,
-                    "printf needs a format that is a string in the template",
-                );
+                return refuse(offset, "printf needs a format that is a string in the template");
             };
             types.remove(0);
             let pieces = functions::format(format, &types).or_else(|what| refuse(offset, what))?;
             arguments.remove(0);
-            return Ok((
-                Expression::Format {
-                    pieces,
-                    arguments,
-                    at,
-                },
-                Type::Text,
-            ));
+            return Ok((Expression::Format { pieces, arguments, at }, Type::Text));
         }
-        let kind = function
-            .answer(name, &types)
-            .or_else(|what| refuse(offset, what))?;
-        Ok((
-            Expression::Call {
-                function,
-                arguments,
-                at,
-            },
-            kind,
-        ))
+        let kind = function.answer(name, &types).or_else(|what| refuse(offset, what))?;
+        Ok((Expression::Call { function, arguments, at }, kind))
     }
 
     /// A value with the fields that hang on it.
@@ -488,12 +391,7 @@ impl<'a> Parser<'a> {
                 return refuse(token.offset, format!("{} is no value", shown(other)));
             }
         };
-        while let Some(Token {
-            kind: Kind::Field(name),
-            offset,
-            spaced: false,
-        }) = self.peek()
-        {
+        while let Some(Token { kind: Kind::Field(name), offset, spaced: false }) = self.peek() {
             self.next += 1;
             value = self.field(value, name, *offset)?;
         }
@@ -504,19 +402,10 @@ impl<'a> Parser<'a> {
         let (value, kind) = of;
         if kind == Type::Map {
             let key = name.to_owned();
-            return Ok((
-                Expression::Key {
-                    map: Box::new(value),
-                    key,
-                },
-                Type::Text,
-            ));
+            return Ok((Expression::Key { map: Box::new(value), key }, Type::Text));
         }
         if kind != Type::Root {
-            return refuse(
-                offset,
-                format!(".{name} is not there: {} has no fields", kind.name()),
-            );
+            return refuse(offset, format!(".{name} is not there: {} has no fields", kind.name()));
         }
         let Some(field) = known(self.fields, name) else {
             let served = match self.fields {
@@ -532,15 +421,8 @@ impl<'a> Parser<'a> {
     }
 
     fn variable(&self, name: &str, offset: usize) -> Result<Variable<'a>, Refusal> {
-        let found = self
-            .scope
-            .iter()
-            .rev()
-            .find(|variable| variable.name == name);
-        found.map_or_else(
-            || refuse(offset, format!("${name} is not declared")),
-            |it| Ok(*it),
-        )
+        let found = self.scope.iter().rev().find(|variable| variable.name == name);
+        found.map_or_else(|| refuse(offset, format!("${name} is not declared")), |it| Ok(*it))
     }
 }
 
@@ -570,10 +452,7 @@ fn unknown(name: &str) -> String {
             format!("{name} is not supported")
         }
         "if" | "with" | "range" | "else" | "end" => format!("{name} is no value"),
-        _ => format!(
-            "the function {name} is not supported: there are {}",
-            Function::NAMES
-        ),
+        _ => format!("the function {name} is not supported: there are {}", Function::NAMES),
     }
 }
 

@@ -89,30 +89,18 @@ impl<'a> Run<'a> {
             Node::Text(text) => self.out.push_str(text),
             Node::Print { value, at } => {
                 let value = self.evaluate(value, dot)?;
-                value
-                    .write(&mut self.out, false)
-                    .map_err(|what| failed(*at, what))?;
+                value.write(&mut self.out, false).map_err(|what| failed(*at, what))?;
             }
             Node::Set { slot, value } => {
                 let value = self.evaluate(value, dot)?;
                 self.set(Some(*slot), &value);
             }
-            Node::If {
-                slot,
-                condition,
-                then,
-                otherwise,
-            } => {
+            Node::If { slot, condition, then, otherwise } => {
                 let value = self.evaluate(condition, dot)?;
                 self.set(*slot, &value);
                 return self.nodes(if value.is_true() { then } else { otherwise }, dot);
             }
-            Node::With {
-                slot,
-                value,
-                then,
-                otherwise,
-            } => {
+            Node::With { slot, value, then, otherwise } => {
                 let value = self.evaluate(value, dot)?;
                 self.set(*slot, &value);
                 return if value.is_true() {
@@ -130,14 +118,7 @@ impl<'a> Run<'a> {
     }
 
     fn range(&mut self, node: &'a Node, dot: &Value<'a>) -> Result<(), TemplateError> {
-        let Node::Range {
-            key,
-            value,
-            over,
-            body,
-            otherwise,
-        } = node
-        else {
+        let Node::Range { key, value, over, body, otherwise } = node else {
             return Ok(());
         };
         let over = self.evaluate(over, dot)?;
@@ -145,10 +126,9 @@ impl<'a> Run<'a> {
             return self.nodes(otherwise, dot);
         }
         let items: Vec<(Value<'a>, &'a str)> = match over {
-            Value::List(list) => (0..)
-                .map(Value::Int)
-                .zip(list.iter().map(String::as_str))
-                .collect(),
+            Value::List(list) => {
+                (0..).map(Value::Int).zip(list.iter().map(String::as_str)).collect()
+            }
             Value::Map(map) => sorted(map).collect(),
             _ => Vec::new(),
         };
@@ -179,36 +159,22 @@ impl<'a> Run<'a> {
             Expression::Int(number) => Value::Int(*number),
             Expression::Bool(value) => Value::Bool(*value),
             Expression::Field(field) => self.root.field(*field),
-            Expression::Variable(slot) => self
-                .variables
-                .get(*slot)
-                .cloned()
-                .unwrap_or(Value::Missing("")),
+            Expression::Variable(slot) => {
+                self.variables.get(*slot).cloned().unwrap_or(Value::Missing(""))
+            }
             Expression::Key { map, key } => match self.evaluate(map, dot)? {
-                Value::Map(map) => map
-                    .get(key)
-                    .map_or(Value::Missing(key), |it| Value::Text(it)),
+                Value::Map(map) => map.get(key).map_or(Value::Missing(key), |it| Value::Text(it)),
                 other => other,
             },
-            Expression::Call {
-                function,
-                arguments,
-                at,
-            } => match function {
+            Expression::Call { function, arguments, at } => match function {
                 Function::And => self.first(arguments, dot, false)?,
                 Function::Or => self.first(arguments, dot, true)?,
                 _ => {
                     let values = self.all(arguments, dot)?;
-                    function
-                        .call(&values, &mut self.budget)
-                        .map_err(|what| failed(*at, what))?
+                    function.call(&values, &mut self.budget).map_err(|what| failed(*at, what))?
                 }
             },
-            Expression::Format {
-                pieces,
-                arguments,
-                at,
-            } => {
+            Expression::Format { pieces, arguments, at } => {
                 let values = self.all(arguments, dot)?;
                 let made = functions::printf(pieces, &values, &mut self.budget);
                 made.map_err(|what| failed(*at, what))?
@@ -221,10 +187,7 @@ impl<'a> Run<'a> {
         arguments: &'a [Expression],
         dot: &Value<'a>,
     ) -> Result<Vec<Value<'a>>, TemplateError> {
-        arguments
-            .iter()
-            .map(|argument| self.evaluate(argument, dot))
-            .collect()
+        arguments.iter().map(|argument| self.evaluate(argument, dot)).collect()
     }
 
     /// The first argument with that truth, else the last one; the rest is not evaluated.
@@ -246,8 +209,7 @@ impl<'a> Run<'a> {
 }
 
 fn sorted(map: &BTreeMap<String, String>) -> impl Iterator<Item = (Value<'_>, &str)> {
-    map.iter()
-        .map(|(key, value)| (Value::Text(key), value.as_str()))
+    map.iter().map(|(key, value)| (Value::Text(key), value.as_str()))
 }
 
 fn failed(at: Position, what: String) -> TemplateError {

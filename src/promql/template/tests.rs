@@ -38,225 +38,74 @@ fn what_is_not_served_is_refused_with_its_place() {
             "line 2, column 5",
             ".Foo is no field: there are .Series, .LabelMatchers",
         ),
-        (
-            "<<html .Series>>",
-            "line 1, column 3",
-            "the function html is not supported: there are",
-        ),
-        (
-            "<<template \"x\">>",
-            "line 1, column 3",
-            "template is not supported",
-        ),
-        (
-            "<<range .GroupBySlice>><<break>><<end>>",
-            "line 1, column 26",
-            "break is not supported",
-        ),
-        (
-            "<<if .Series>>",
-            "line 1, column 3",
-            "this block has no <<end>>",
-        ),
-        (
-            "<<end>>",
-            "line 1, column 3",
-            "this end belongs to no if, with or range",
-        ),
-        (
-            "<<else>>",
-            "line 1, column 3",
-            "this else belongs to no if, with or range",
-        ),
-        (
-            "<<if 1>><<else>><<else>><<end>>",
-            "line 1, column 19",
-            "this block has an else already",
-        ),
-        (
-            "<<with 1>><<else if 2>><<end>>",
-            "line 1, column 18",
-            "else if belongs to if alone",
-        ),
-        (
-            "<<.Series",
-            "line 1, column 1",
-            "this action has no end: write >>",
-        ),
+        ("<<html .Series>>", "line 1, column 3", "the function html is not supported: there are"),
+        ("<<template \"x\">>", "line 1, column 3", "template is not supported"),
+        ("<<range .GroupBySlice>><<break>><<end>>", "line 1, column 26", "break is not supported"),
+        ("<<if .Series>>", "line 1, column 3", "this block has no <<end>>"),
+        ("<<end>>", "line 1, column 3", "this end belongs to no if, with or range"),
+        ("<<else>>", "line 1, column 3", "this else belongs to no if, with or range"),
+        ("<<if 1>><<else>><<else>><<end>>", "line 1, column 19", "this block has an else already"),
+        ("<<with 1>><<else if 2>><<end>>", "line 1, column 18", "else if belongs to if alone"),
+        ("<<.Series", "line 1, column 1", "this action has no end: write >>"),
         ("<<>>", "line 1, column 3", ">> is no value"),
-        (
-            "<<.>>",
-            "line 1, column 3",
-            "the arguments as a whole cannot be printed",
-        ),
-        (
-            "<<.Series.Foo>>",
-            "line 1, column 10",
-            ".Foo is not there: a string has no fields",
-        ),
-        (
-            "<<.Series .GroupBy>>",
-            "line 1, column 11",
-            "a value takes no arguments",
-        ),
+        ("<<.>>", "line 1, column 3", "the arguments as a whole cannot be printed"),
+        ("<<.Series.Foo>>", "line 1, column 10", ".Foo is not there: a string has no fields"),
+        ("<<.Series .GroupBy>>", "line 1, column 11", "a value takes no arguments"),
         ("<<$x>>", "line 1, column 3", "$x is not declared"),
-        (
-            "<<if 1>><<$x := 1>><<end>><<$x>>",
-            "line 1, column 29",
-            "$x is not declared",
-        ),
+        ("<<if 1>><<$x := 1>><<end>><<$x>>", "line 1, column 29", "$x is not declared"),
         (
             "<<$x := 1>><<$x = \"a\">>",
             "line 1, column 14",
             "$x is a number and cannot become a string",
         ),
-        (
-            "<<1 | 2>>",
-            "line 1, column 7",
-            "only a function can follow |",
-        ),
-        (
-            "<<printf .Series>>",
-            "line 1, column 3",
-            "printf needs a format that is a string",
-        ),
-        (
-            "<<printf \"%5d\" 1>>",
-            "line 1, column 3",
-            "printf's %5 is not supported",
-        ),
-        (
-            "<<printf \"%d\" .Series>>",
-            "line 1, column 3",
-            "%d does not take a string",
-        ),
-        (
-            "<<printf \"%s\">>",
-            "line 1, column 3",
-            "printf has no value for %s",
-        ),
-        (
-            "<<printf \"\" 1>>",
-            "line 1, column 3",
-            "printf has 1 values more than its format",
-        ),
-        (
-            "<<eq 1 \"a\">>",
-            "line 1, column 3",
-            "eq does not take a number and a string",
-        ),
-        (
-            "<<index .Series 1>>",
-            "line 1, column 3",
-            "index does not take a string and a number",
-        ),
-        (
-            "<<len 1>>",
-            "line 1, column 3",
-            "len does not take a number",
-        ),
+        ("<<1 | 2>>", "line 1, column 7", "only a function can follow |"),
+        ("<<printf .Series>>", "line 1, column 3", "printf needs a format that is a string"),
+        ("<<printf \"%5d\" 1>>", "line 1, column 3", "printf's %5 is not supported"),
+        ("<<printf \"%d\" .Series>>", "line 1, column 3", "%d does not take a string"),
+        ("<<printf \"%s\">>", "line 1, column 3", "printf has no value for %s"),
+        ("<<printf \"\" 1>>", "line 1, column 3", "printf has 1 values more than its format"),
+        ("<<eq 1 \"a\">>", "line 1, column 3", "eq does not take a number and a string"),
+        ("<<index .Series 1>>", "line 1, column 3", "index does not take a string and a number"),
+        ("<<len 1>>", "line 1, column 3", "len does not take a number"),
         ("<<and>>", "line 1, column 3", "and needs arguments"),
-        (
-            "<<range .Series>><<end>>",
-            "line 1, column 9",
-            "range does not go over a string",
-        ),
-        (
-            "<<1.5>>",
-            "line 1, column 3",
-            "1.5 is not supported: numbers are whole",
-        ),
-        (
-            "<<'a'>>",
-            "line 1, column 3",
-            "character constants are not supported",
-        ),
+        ("<<range .Series>><<end>>", "line 1, column 9", "range does not go over a string"),
+        ("<<1.5>>", "line 1, column 3", "1.5 is not supported: numbers are whole"),
+        ("<<'a'>>", "line 1, column 3", "character constants are not supported"),
         ("<<\"a>>", "line 1, column 3", "this string has no end"),
-        (
-            "<<\"\\q\">>",
-            "line 1, column 3",
-            "\\q begins no escape that Go knows",
-        ),
-        (
-            "<<(.Series>>",
-            "line 1, column 3",
-            "this parenthesis is not closed",
-        ),
-        (
-            "<</* a */ .Series>>",
-            "line 1, column 1",
-            "a comment has to be alone in its action",
-        ),
-        (
-            "<<print\"a\">>",
-            "line 1, column 8",
-            "a space is missing before this argument",
-        ),
-        (
-            "<<.Series ; 1>>",
-            "line 1, column 11",
-            "';' has no meaning in an action",
-        ),
+        ("<<\"\\q\">>", "line 1, column 3", "\\q begins no escape that Go knows"),
+        ("<<(.Series>>", "line 1, column 3", "this parenthesis is not closed"),
+        ("<</* a */ .Series>>", "line 1, column 1", "a comment has to be alone in its action"),
+        ("<<print\"a\">>", "line 1, column 8", "a space is missing before this argument"),
+        ("<<.Series ; 1>>", "line 1, column 11", "';' has no meaning in an action"),
     ];
     for (template, place, message) in cases {
         let error = render(template).unwrap_err().to_string();
-        assert!(
-            error.starts_with(&format!("{place} of the template: {message}")),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("{place} of the template: {message}")), "{error}");
     }
 }
 
 #[test]
 fn a_resource_template_sees_group_and_resource_alone() {
     let template = Template::compile("kube_<<.Group>>_<<.Resource>>", Fields::Resource).unwrap();
-    assert_eq!(
-        template.render_resource("apps", "deployment").unwrap(),
-        "kube_apps_deployment"
-    );
-    let error = Template::compile("<<.Series>>", Fields::Resource)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.ends_with(".Series is no field: there are .Group and .Resource"),
-        "{error}"
-    );
+    assert_eq!(template.render_resource("apps", "deployment").unwrap(), "kube_apps_deployment");
+    let error = Template::compile("<<.Series>>", Fields::Resource).unwrap_err().to_string();
+    assert!(error.ends_with(".Series is no field: there are .Group and .Resource"), "{error}");
 }
 
 #[test]
 fn a_template_tells_which_fields_it_looks_at() {
     let template = Template::compile("<<if .GroupBy>><<$.Series>><<end>>", Fields::Query).unwrap();
-    let fields = [
-        Field::Series,
-        Field::GroupBy,
-        Field::LabelMatchers,
-        Field::LabelValuesByName,
-    ];
-    assert_eq!(
-        fields.map(|field| template.uses(field)),
-        [true, true, false, false]
-    );
+    let fields = [Field::Series, Field::GroupBy, Field::LabelMatchers, Field::LabelValuesByName];
+    assert_eq!(fields.map(|field| template.uses(field)), [true, true, false, false]);
 }
 
 #[test]
 fn what_only_the_arguments_decide_fails_with_its_place() {
     let cases = [
-        (
-            "<<index .GroupBySlice 2>>",
-            "index 2 lies outside of the list, which has 2 items",
-        ),
-        (
-            "<<index .GroupBySlice -1>>",
-            "index -1 lies outside of the list, which has 2 items",
-        ),
-        (
-            "<<.LabelValuesByName.none>>",
-            "the query has no label \"none\"",
-        ),
-        (
-            "<<eq .LabelValuesByName.none \"\">>",
-            "the query has no label \"none\"",
-        ),
+        ("<<index .GroupBySlice 2>>", "index 2 lies outside of the list, which has 2 items"),
+        ("<<index .GroupBySlice -1>>", "index -1 lies outside of the list, which has 2 items"),
+        ("<<.LabelValuesByName.none>>", "the query has no label \"none\""),
+        ("<<eq .LabelValuesByName.none \"\">>", "the query has no label \"none\""),
     ];
     for (template, message) in cases {
         let error = render(template).unwrap_err().to_string();
@@ -267,32 +116,18 @@ fn what_only_the_arguments_decide_fails_with_its_place() {
 
 #[test]
 fn rendering_ends_at_its_bounds() {
-    let long = QueryArguments {
-        series: "x".repeat(MAX_OUTPUT / 2),
-        ..arguments()
-    };
+    let long = QueryArguments { series: "x".repeat(MAX_OUTPUT / 2), ..arguments() };
     let template = Template::compile("<<.Series>><<.Series>>!", Fields::Query).unwrap();
     assert_eq!(template.render(&long), Err(TemplateError::TooLong));
 
-    let many = QueryArguments {
-        group_by_slice: vec!["x".to_owned(); 1000],
-        ..arguments()
-    };
+    let many = QueryArguments { group_by_slice: vec!["x".to_owned(); 1000], ..arguments() };
     let loops = "<<range .GroupBySlice>><<range $.GroupBySlice>>x<<end>><<end>>";
     let template = Template::compile(loops, Fields::Query).unwrap();
     assert_eq!(template.render(&many), Err(TemplateError::TooManySteps));
 
     let doubling = "<<$x := .Series>><<range .GroupBySlice>><<$x = print $x $x>><<end>>";
-    let error = Template::compile(doubling, Fields::Query)
-        .unwrap()
-        .render(&many)
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("print and printf made more than"),
-        "{error}"
-    );
+    let error = Template::compile(doubling, Fields::Query).unwrap().render(&many).unwrap_err();
+    assert!(error.to_string().contains("print and printf made more than"), "{error}");
 }
 
 #[test]
@@ -303,10 +138,7 @@ fn nesting_and_length_are_bounded() {
     let elses = format!("<<if 1>>{}<<end>>", "<<else if 1>>".repeat(4_000));
     let long = "x".repeat(MAX_TEMPLATE + 1);
     for template in [deep, piped, blocks, elses, long] {
-        assert!(matches!(
-            render(&template),
-            Err(TemplateError::Refused { .. })
-        ));
+        assert!(matches!(render(&template), Err(TemplateError::Refused { .. })));
     }
 }
 

@@ -78,8 +78,12 @@ impl Operation {
 /// What came of asking a backend: success, or which `BackendError`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryOutcome {
+    /// Others took all the slots until the deadline.
+    Busy,
     /// No answer in time.
     Deadline,
+    /// The answer began in time and did not end.
+    Incomplete,
     /// An answer that cannot be used.
     Malformed,
     /// The backend said no.
@@ -92,13 +96,22 @@ pub enum QueryOutcome {
 
 impl QueryOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 5] =
-        [Self::Deadline, Self::Malformed, Self::Refused, Self::Success, Self::Unreachable];
+    pub const ALL: [Self; 7] = [
+        Self::Busy,
+        Self::Deadline,
+        Self::Incomplete,
+        Self::Malformed,
+        Self::Refused,
+        Self::Success,
+        Self::Unreachable,
+    ];
 
     /// The label's value.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Busy => "busy",
             Self::Deadline => "deadline",
+            Self::Incomplete => "incomplete",
             Self::Malformed => "malformed",
             Self::Refused => "refused",
             Self::Success => "success",

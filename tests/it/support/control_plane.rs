@@ -46,14 +46,7 @@ impl ControlPlane {
         let [etcd_port, peer_port, api_port] = free_ports();
         let etcd = start_etcd(&assets, dir.path(), etcd_port, peer_port);
         let api = start_api(&assets, dir.path(), etcd_port, api_port);
-        let plane = Self {
-            assets,
-            dir,
-            etcd_port,
-            api_port,
-            etcd,
-            api,
-        };
+        let plane = Self { assets, dir, etcd_port, api_port, etcd, api };
         plane.ready().await;
         Some(plane)
     }
@@ -71,11 +64,7 @@ impl ControlPlane {
         });
         let path = self.dir.path().join("kubeconfig");
         std::fs::write(&path, kubeconfig.to_string()).unwrap();
-        connect(&Settings {
-            kubeconfig: Some(path),
-        })
-        .await
-        .unwrap()
+        connect(&Settings { kubeconfig: Some(path) }).await.unwrap()
     }
 
     /// Kills the API server.
@@ -102,11 +91,7 @@ impl ControlPlane {
         };
         let waited = tokio::time::timeout(Duration::from_mins(1), ready).await;
         let log = || std::fs::read_to_string(self.dir.path().join("apiserver.log")).unwrap();
-        assert!(
-            waited.is_ok(),
-            "kube-apiserver did not become ready: {}",
-            log()
-        );
+        assert!(waited.is_ok(), "kube-apiserver did not become ready: {}", log());
     }
 }
 
@@ -124,23 +109,9 @@ fn start_etcd(assets: &Path, dir: &Path, port: u16, peer_port: u16) -> Child {
     let mut command = Command::new(assets.join("etcd"));
     command
         .args(["--data-dir", dir.join("etcd").to_str().unwrap()])
-        .args([
-            "--listen-client-urls",
-            &url,
-            "--advertise-client-urls",
-            &url,
-        ])
-        .args([
-            "--listen-peer-urls",
-            &peer,
-            "--initial-advertise-peer-urls",
-            &peer,
-        ])
-        .args([
-            "--initial-cluster",
-            &format!("default={peer}"),
-            "--unsafe-no-fsync",
-        ]);
+        .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
+        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+        .args(["--initial-cluster", &format!("default={peer}"), "--unsafe-no-fsync"]);
     spawn(command, dir, "etcd.log")
 }
 
@@ -149,43 +120,20 @@ fn start_api(assets: &Path, dir: &Path, etcd_port: u16, port: u16) -> Child {
     let mut command = Command::new(assets.join("kube-apiserver"));
     command
         .args(["--etcd-servers", &format!("http://127.0.0.1:{etcd_port}")])
-        .args([
-            "--bind-address",
-            "127.0.0.1",
-            "--advertise-address",
-            "127.0.0.1",
-        ])
-        .args([
-            "--secure-port",
-            &port.to_string(),
-            "--cert-dir",
-            &file("certs"),
-        ])
-        .args([
-            "--token-auth-file",
-            &file("tokens.csv"),
-            "--authorization-mode",
-            "AlwaysAllow",
-        ])
+        .args(["--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"])
+        .args(["--secure-port", &port.to_string(), "--cert-dir", &file("certs")])
+        .args(["--token-auth-file", &file("tokens.csv"), "--authorization-mode", "AlwaysAllow"])
         .args(["--service-account-key-file", &file("sa.pub")])
         .args(["--service-account-signing-key-file", &file("sa.key")])
         .args(["--service-account-issuer", "https://kubernetes.default.svc"])
-        .args([
-            "--service-cluster-ip-range",
-            "10.0.0.0/24",
-            "--endpoint-reconciler-type",
-            "none",
-        ])
+        .args(["--service-cluster-ip-range", "10.0.0.0/24", "--endpoint-reconciler-type", "none"])
         .args(["--disable-admission-plugins", "ServiceAccount"]);
     spawn(command, dir, "apiserver.log")
 }
 
 fn spawn(mut command: Command, dir: &Path, log: &str) -> Child {
     let log = File::create(dir.join(log)).unwrap();
-    command
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log);
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     command.spawn().unwrap()
 }
 

@@ -75,10 +75,7 @@ impl FakeKubernetes {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State {
-            inner: Mutex::default(),
-            changed: watch::Sender::default(),
-        });
+        let state = Arc::new(State { inner: Mutex::default(), changed: watch::Sender::default() });
         let shared = Arc::clone(&state);
         let accept = tokio::spawn(async move {
             loop {
@@ -97,11 +94,7 @@ impl FakeKubernetes {
                 });
             }
         });
-        let fake = Self {
-            address,
-            state,
-            accept,
-        };
+        let fake = Self { address, state, accept };
         fake.add_kind("", "v1", &resource("nodes", "Node", &["no"], "Cluster"));
         fake.add_kind("", "v1", &resource("pods", "Pod", &["po"], "Namespaced"));
         fake.add_kind(
@@ -127,39 +120,26 @@ impl FakeKubernetes {
     /// Adds a resource to discovery, in the form of `APIResourceDiscovery`.
     pub(crate) fn add_kind(&self, group: &str, version: &str, resource: &Value) {
         self.change(|inner| {
-            let groups = if group.is_empty() {
-                &mut inner.core
-            } else {
-                &mut inner.groups
-            };
-            let index = groups
-                .iter()
-                .position(|known| known["metadata"]["name"] == group);
+            let groups = if group.is_empty() { &mut inner.core } else { &mut inner.groups };
+            let index = groups.iter().position(|known| known["metadata"]["name"] == group);
             let index = index.unwrap_or_else(|| {
                 groups.push(json!({"metadata": {"name": group}, "versions": []}));
                 groups.len() - 1
             });
             let versions = groups[index]["versions"].as_array_mut().unwrap();
-            let known = versions
-                .iter()
-                .position(|known| known["version"] == version);
+            let known = versions.iter().position(|known| known["version"] == version);
             let known = known.unwrap_or_else(|| {
                 versions.push(json!({"version": version, "freshness": "Current", "resources": []}));
                 versions.len() - 1
             });
-            versions[known]["resources"]
-                .as_array_mut()
-                .unwrap()
-                .push(resource.clone());
+            versions[known]["resources"].as_array_mut().unwrap().push(resource.clone());
         });
     }
 
     /// Takes a group out of discovery.
     pub(crate) fn remove_group(&self, group: &str) {
         self.change(|inner| {
-            inner
-                .groups
-                .retain(|known| known["metadata"]["name"] != group);
+            inner.groups.retain(|known| known["metadata"]["name"] != group);
         });
     }
 
@@ -188,9 +168,7 @@ impl FakeKubernetes {
                 Some(_) => "MODIFIED",
                 None => "ADDED",
             };
-            collection
-                .events
-                .push((version, json!({"type": event, "object": object})));
+            collection.events.push((version, json!({"type": event, "object": object})));
         });
     }
 
@@ -202,9 +180,7 @@ impl FakeKubernetes {
             let key = (namespace.to_owned(), name.to_owned());
             let mut object = collection.objects.remove(&key).unwrap();
             object["metadata"]["resourceVersion"] = json!(version.to_string());
-            collection
-                .events
-                .push((version, json!({"type": "DELETED", "object": object})));
+            collection.events.push((version, json!({"type": "DELETED", "object": object})));
         });
     }
 
@@ -214,10 +190,7 @@ impl FakeKubernetes {
         self.change(|inner| {
             let version = inner.version;
             let collection = inner.collections.get_mut(path).unwrap();
-            collection
-                .objects
-                .remove(&(namespace.to_owned(), name.to_owned()))
-                .unwrap();
+            collection.objects.remove(&(namespace.to_owned(), name.to_owned())).unwrap();
             collection.events.clear();
             collection.compacted = version;
         });
@@ -233,9 +206,7 @@ impl FakeKubernetes {
                 "metadata": {"resourceVersion": version.to_string()},
             });
             let collection = inner.collections.entry(path.to_owned()).or_default();
-            collection
-                .events
-                .push((version, json!({"type": "BOOKMARK", "object": object})));
+            collection.events.push((version, json!({"type": "BOOKMARK", "object": object})));
         });
     }
 
@@ -282,12 +253,7 @@ impl FakeKubernetes {
     /// Method and target of each request whose target contains a text.
     pub(crate) fn requests(&self, containing: &str) -> Vec<String> {
         let inner = self.state.lock();
-        inner
-            .requests
-            .iter()
-            .filter(|request| request.contains(containing))
-            .cloned()
-            .collect()
+        inner.requests.iter().filter(|request| request.contains(containing)).cloned().collect()
     }
 
     fn change(&self, change: impl FnOnce(&mut Inner)) {
@@ -318,9 +284,7 @@ impl State {
     async fn answer(self: Arc<Self>, request: &Request<Incoming>) -> Answer {
         let path = request.uri().path().to_owned();
         let target = request.uri().path_and_query().unwrap().as_str();
-        self.lock()
-            .requests
-            .push(format!("{} {target}", request.method()));
+        self.lock().requests.push(format!("{} {target}", request.method()));
         let mut changed = self.changed.subscribe();
         while self.lock().stalled.contains(&path) {
             changed.changed().await.unwrap();
@@ -396,10 +360,7 @@ impl State {
             },
         );
         let body = BoxBody::new(StreamBody::new(events));
-        Response::builder()
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body)
-            .unwrap()
+        Response::builder().header(header::CONTENT_TYPE, "application/json").body(body).unwrap()
     }
 
     fn next_event(&self, path: &str, sent: u64, generation: u64) -> Next {
@@ -414,11 +375,7 @@ impl State {
             let status = status_json(StatusCode::GONE, "too old resource version");
             return Next::Gone(json!({"type": "ERROR", "object": status}));
         }
-        match collection
-            .events
-            .iter()
-            .find(|(version, _)| *version > sent)
-        {
+        match collection.events.iter().find(|(version, _)| *version > sent) {
             Some((version, event)) => Next::Event(*version, event.clone()),
             None => Next::Nothing,
         }
@@ -443,16 +400,9 @@ fn discovery(groups: &[Value]) -> Answer {
 /// A page of a list; the continue token is the number of objects before it.
 fn list(inner: &Inner, path: &str, query: &HashMap<String, String>) -> Answer {
     let empty = BTreeMap::new();
-    let objects = inner
-        .collections
-        .get(path)
-        .map_or(&empty, |collection| &collection.objects);
-    let skip: usize = query
-        .get("continue")
-        .map_or(0, |token| token.parse().unwrap());
-    let limit: usize = query
-        .get("limit")
-        .map_or(usize::MAX, |limit| limit.parse().unwrap());
+    let objects = inner.collections.get(path).map_or(&empty, |collection| &collection.objects);
+    let skip: usize = query.get("continue").map_or(0, |token| token.parse().unwrap());
+    let limit: usize = query.get("limit").map_or(usize::MAX, |limit| limit.parse().unwrap());
     let items: Vec<_> = objects.values().skip(skip).take(limit).collect();
     let mut metadata = json!({"resourceVersion": inner.version.to_string()});
     if objects.len() > skip + items.len() {
