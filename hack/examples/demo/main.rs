@@ -1,8 +1,9 @@
 //! What an HPA would see, live: a demo service with traffic, a real Prometheus that scrapes it and
 //! `plimsoll serve --standalone` in front, on free loopback ports. Started by hack/demo.
 //!
-//! `--once` prints one table as soon as every row has a value. Ctrl-C, a hangup or the end of the
-//! shell that started it stop the children and remove the files.
+//! `--once` prints one table as soon as every row has a value, once the commands to try have been
+//! tried. Ctrl-C, a hangup or the end of the shell that started it stop the children and remove the
+//! files.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a command for a terminal")]
 
@@ -89,20 +90,26 @@ async fn run(args: &Args, dir: &Path, children: &mut Vec<Child>) -> Result<()> {
             }
         }
         table.refresh().await;
-        if args.once {
-            if table.is_complete() {
-                println!("{table}");
-                return Ok(());
-            }
-            if start.elapsed() > DEADLINE {
-                bail!("no complete table within {DEADLINE:?}:\n{}", table.missing());
-            }
-        } else if stdout().is_terminal() {
-            // Home, then each line over the old one: clearing first would flicker.
-            print!("\x1b[H{}\x1b[J", table.to_string().replace('\n', "\x1b[K\n"));
-        } else {
-            println!("{table}");
+        if args.once && table.is_complete() {
+            table.try_commands().await?;
+            print!("{table}");
+            return Ok(());
+        } else if args.once && start.elapsed() > DEADLINE {
+            bail!("no complete table within {DEADLINE:?}:\n{}", table.missing());
+        } else if !args.once {
+            show(&table);
         }
+    }
+}
+
+fn show(table: &Table) {
+    let commands = table.commands().replace('\n', "\n  ");
+    let screen = format!("{table}\nIn another terminal:\n\n  {commands}\n\nCtrl-C ends it.\n");
+    if stdout().is_terminal() {
+        // Home, then each line over the old one: clearing first would flicker.
+        print!("\x1b[H{}\x1b[J", screen.replace('\n', "\x1b[K\n"));
+    } else {
+        println!("{screen}");
     }
 }
 

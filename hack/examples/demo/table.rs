@@ -6,23 +6,28 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use plimsoll::model::quantity::Quantity;
 use reqwest::{Certificate, Client};
 use serde_json::Value;
+use tokio::process::Command;
 
 use crate::process::Addresses;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// For a request, and for all commands together.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Seconds that a trend covers, one column for every `SECONDS_PER_BAR`.
 const TREND: usize = 60;
 const SECONDS_PER_BAR: usize = 4;
 
+/// Width of the last column, which holds reasons too.
+const MAX_TREND: usize = 60;
+
 const CUSTOM: &str = "/apis/custom.metrics.k8s.io/v1beta2/namespaces";
 const EXTERNAL: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces";
 
-/// Rows that know their last values. Displays as the table with the commands below it.
+/// Rows that know their last values.
 pub(crate) struct Table {
     client: Client,
     plimsoll: Addresses,
@@ -67,6 +72,31 @@ impl Table {
         }
     }
 
+    /// What there is to try: one request of each kind, with kubectl and with curl.
+    pub(crate) fn commands(&self) -> String {
+        let Self { plimsoll, dir, rows, .. } = self;
+        let dir = dir.display();
+        let paths = || rows.iter().filter(|row| row.is_shown()).map(|row| &row.path);
+        let mut commands = vec![format!("export KUBECONFIG={dir}/kubeconfig")];
+        commands.extend(paths().map(|path| format!("kubectl get --raw '{path}'")));
+        commands.extend(paths().take(1).map(|path| {
+            format!("curl --cacert {dir}/apiserver.crt 'https://{}{path}'", plimsoll.secure)
+        }));
+        commands.push(format!("curl http://{}/metrics", plimsoll.admin));
+        commands.join("\n")
+    }
+
+    /// Tries the commands in a shell; an error is the first that failed.
+    pub(crate) async fn try_commands(&self) -> Result<()> {
+        let script = format!("set -e\n{}", self.commands().replace("curl ", "curl -sSf "));
+        let tried = Command::new("sh").arg("-c").arg(script).kill_on_drop(true).output();
+        let output = tokio::time::timeout(TIMEOUT, tried).await.context("no answer in time")??;
+        if !output.status.success() {
+            bail!("a command failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
+    }
+
     pub(crate) fn is_complete(&self) -> bool {
         self.rows.iter().all(|row| row.value().is_some())
     }
@@ -84,7 +114,7 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plimsoll, dir, rows, .. } = self;
+        let Self { rows, .. } = self;
         writeln!(
             f,
             "{:<9} {:<10} {:<19} {:<25} {:<16} LAST MINUTE",
@@ -93,26 +123,11 @@ impl fmt::Display for Table {
         for row in rows {
             let Row { kind, namespace, object, metric, .. } = row;
             let [value, trend] = row.cells();
-            let line =
-                format!("{kind:<9} {namespace:<10} {object:<19} {metric:<25} {value:<16} {trend}");
-            writeln!(f, "{}", line.trim_end())?;
+            // A line that wraps would push the others around.
+            let trend: String = trend.chars().take(MAX_TREND).collect();
+            writeln!(f, "{kind:<9} {namespace:<10} {object:<19} {metric:<25} {value:<16} {trend}")?;
         }
-
-        let dir = dir.display();
-        writeln!(f, "\nIn another terminal:\n")?;
-        writeln!(f, "  export KUBECONFIG={dir}/kubeconfig")?;
-        for row in rows.iter().filter(|row| row.is_shown()) {
-            writeln!(f, "  kubectl get --raw '{}'", row.path)?;
-        }
-        writeln!(f, "\nor with curl:\n")?;
-        for row in rows.iter().filter(|row| row.is_shown()).take(1) {
-            writeln!(
-                f,
-                "  curl --cacert {dir}/apiserver.crt 'https://{}{}'",
-                plimsoll.secure, row.path
-            )?;
-        }
-        writeln!(f, "  curl http://{}/metrics", plimsoll.admin)
+        Ok(())
     }
 }
 
@@ -226,14 +241,7 @@ fn sparkline(trend: &VecDeque<Option<f64>>) -> String {
     let bar = |value: Option<f64>| {
         value.map_or(' ', |value| BARS.get(thresholds(value).count()).copied().unwrap_or(' '))
     };
-    // From the newest backwards, so that bars do not change their seconds while they move left.
-    trend
-        .iter()
-        .rev()
-        .step_by(SECONDS_PER_BAR)
-        .map(|value| bar(*value))
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-        .collect()
+    let newest_first = trend.iter().rev().step_by(SECONDS_PER_BAR).map(|value| bar(*value));
+    let bars: String = newest_first.collect::<Vec<_>>().into_iter().rev().collect();
+    bars.trim_start().to_owned()
 }
