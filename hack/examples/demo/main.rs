@@ -97,14 +97,17 @@ async fn run(args: &Args, dir: &Path, children: &mut Vec<Child>) -> Result<()> {
         } else if args.once && start.elapsed() > DEADLINE {
             bail!("no complete table within {DEADLINE:?}:\n{}", table.missing());
         } else if !args.once {
-            show(&table);
+            show(&table, prometheus);
         }
     }
 }
 
-fn show(table: &Table) {
+fn show(table: &Table, prometheus: SocketAddr) {
     let commands = table.commands().replace('\n', "\n  ");
-    let screen = format!("{table}\nIn another terminal:\n\n  {commands}\n\nCtrl-C ends it.\n");
+    let screen = format!(
+        "{table}\nIn another terminal:\n\n  {commands}\n\n\
+         Prometheus itself is at http://{prometheus}; Ctrl-C ends it all.\n"
+    );
     if stdout().is_terminal() {
         // Home, then each line over the old one: clearing first would flicker.
         print!("\x1b[H{}\x1b[J", screen.replace('\n', "\x1b[K\n"));

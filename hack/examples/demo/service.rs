@@ -182,7 +182,7 @@ impl Pod {
     fn tick(&mut self, now: f64) -> f64 {
         let load = 1.0 + 0.7 * (TAU * (now / WAVE + self.workload.phase)).sin();
         let latency = self.workload.latency * (0.5 + 0.5 * load * load);
-        let errors = 0.002 + 0.03 * (load - 1.0).max(0.0);
+        let errors = 0.004 + 0.03 * (load - 1.0).max(0.0);
         let rate = self.workload.rate * self.share * load;
         let arrived = rate * TICK.as_secs_f64();
 

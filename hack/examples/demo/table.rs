@@ -117,7 +117,7 @@ impl fmt::Display for Table {
         let Self { rows, .. } = self;
         writeln!(
             f,
-            "{:<9} {:<10} {:<19} {:<25} {:<16} LAST MINUTE",
+            "{:<9} {:<10} {:<19} {:<25} {:<18} LAST MINUTE",
             "TYPE", "NAMESPACE", "OBJECT", "METRIC", "VALUE",
         )?;
         for row in rows {
@@ -125,7 +125,7 @@ impl fmt::Display for Table {
             let [value, trend] = row.cells();
             // A line that wraps would push the others around.
             let trend: String = trend.chars().take(MAX_TREND).collect();
-            writeln!(f, "{kind:<9} {namespace:<10} {object:<19} {metric:<25} {value:<16} {trend}")?;
+            writeln!(f, "{kind:<9} {namespace:<10} {object:<19} {metric:<25} {value:<18} {trend}")?;
         }
         Ok(())
     }
@@ -221,11 +221,12 @@ async fn ask(client: &Client, url: &str) -> Result<Vec<f64>> {
     items.iter().map(value).collect()
 }
 
-/// Three digits or so: as many as tell one refresh from the next.
+/// Two digits or so: as many as tell one refresh from the next.
 fn number(value: f64) -> String {
     match value.abs() {
         10.0.. => format!("{value:.0}"),
         1.0.. => format!("{value:.1}"),
+        0.1.. => format!("{value:.2}"),
         _ => format!("{value:.3}"),
     }
 }
