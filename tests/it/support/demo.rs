@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -17,7 +17,8 @@ const START: Duration = Duration::from_secs(90);
 /// The demo with its table complete; it is stopped when this is dropped.
 pub(crate) struct Demo {
     process: Child,
-    directory: PathBuf,
+    /// The kubeconfig that it tells people to use.
+    pub(crate) kubeconfig: String,
     /// The first complete table.
     pub(crate) table: String,
     /// Where plimsoll's own metrics are.
@@ -58,7 +59,7 @@ impl Demo {
         // From here on the process ends with this value, also where the start fails.
         let mut demo = Self {
             process,
-            directory: PathBuf::new(),
+            kubeconfig: String::new(),
             table: String::new(),
             metrics: String::new(),
             prometheus: String::new(),
@@ -73,23 +74,18 @@ impl Demo {
             if screen.contains(" -  ") {
                 continue;
             }
-            demo.directory =
-                Path::new(&after("KUBECONFIG=", '\n')).parent().unwrap().to_owned();
-            demo.metrics = after("  curl ", '\n');
+            demo.kubeconfig = after("KUBECONFIG=", '\n');
+            demo.metrics = format!("http{}", after("  curl http", '\n'));
             demo.prometheus = after("Prometheus itself is at ", ';');
             screen.clone_into(&mut demo.table);
             return Some(demo);
         }
     }
 
-    /// The kubeconfig that it tells people to use.
-    pub(crate) fn kubeconfig(&self) -> String {
-        self.directory.join("kubeconfig").display().to_string()
-    }
-
     /// The objects that its plimsoll knows.
     pub(crate) fn objects(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.directory.join("objects.yaml")).unwrap();
+        let text =
+            fs::read_to_string(Path::new(&self.kubeconfig).with_file_name("objects.yaml")).unwrap();
         let list: Value = serde_saphyr::from_str(&text).unwrap();
         list["items"].as_array().unwrap().clone()
     }
@@ -112,10 +108,7 @@ pub(crate) struct Plimsoll {
 
 impl Plimsoll {
     /// Starts it in a directory and waits until it listens.
-    pub(crate) fn start<'a>(
-        directory: &Path,
-        arguments: impl Iterator<Item = &'a str>,
-    ) -> Self {
+    pub(crate) fn start<'a>(directory: &Path, arguments: impl Iterator<Item = &'a str>) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
             .args(arguments)
             .args(["--secure-port=0", "--admin-port=0", "--log-format=json"])
@@ -127,11 +120,11 @@ impl Plimsoll {
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let mut seen = String::new();
         let address = loop {
-            let start = seen.len();
-            if log.read_line(&mut seen).unwrap() == 0 {
-                panic!("plimsoll ended before it listened:\n{seen}");
-            }
-            let line: Value = serde_json::from_str(&seen[start..]).unwrap_or_default();
+            let mut line = String::new();
+            let length = log.read_line(&mut line).unwrap();
+            assert!(length > 0, "plimsoll ended before it listened:\n{seen}");
+            seen += &line;
+            let line: Value = serde_json::from_str(&line).unwrap_or_default();
             if line["message"] == "Serving the metrics APIs" {
                 break line["address"].as_str().unwrap().parse().unwrap();
             }

@@ -57,13 +57,13 @@ impl PlainApi {
 }
 
 fn answer(path: &str, objects: &[Value]) -> Option<Value> {
-    let resource = |name: &str, kind: &str| {
-        json!({"name": name, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["get", "list"]})
-    };
+    let resource = |name: &str, kind: &str| json!({"name": name, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["get", "list"]});
     let list = |kind: &str| {
         let items: Vec<_> = objects.iter().filter(|object| object["kind"] == kind).collect();
         let version = items.first()?["apiVersion"].clone();
-        Some(json!({"kind": format!("{kind}List"), "apiVersion": version, "metadata": {}, "items": items}))
+        Some(
+            json!({"kind": format!("{kind}List"), "apiVersion": version, "metadata": {}, "items": items}),
+        )
     };
     match path {
         "/api" => Some(json!({"kind": "APIVersions", "versions": ["v1"]})),
