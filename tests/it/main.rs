@@ -12,4 +12,5 @@
 mod backend;
 mod cluster;
 mod readme;
+mod standalone;
 mod support;

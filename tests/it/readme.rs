@@ -15,7 +15,7 @@ use plimsoll::config;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::support::demo::{Demo, Plimsoll};
+use crate::support::demo::{Demo, Typed};
 use crate::support::plain_api::PlainApi;
 
 const README: &str = include_str!("../../README.md");
@@ -29,7 +29,7 @@ async fn every_command_prints_what_the_readme_shows() {
     let directory = tempfile::tempdir().unwrap();
     fs::copy("hack/demo.yaml", directory.path().join("config.yaml")).unwrap();
     let api = PlainApi::start(&demo.objects()).await;
-    let mut started: Option<Plimsoll> = None;
+    let mut started: Option<Typed> = None;
 
     for (command, shown) in commands() {
         let output = match command.split_whitespace().next().unwrap() {
@@ -40,7 +40,7 @@ async fn every_command_prints_what_the_readme_shows() {
             "target/debug/plimsoll" => {
                 let arguments = command.replace("http://localhost:9090", &demo.prometheus);
                 let arguments = arguments.split_whitespace().skip(1);
-                started = Some(Plimsoll::start(directory.path(), arguments));
+                started = Some(Typed::start(directory.path(), arguments));
                 continue;
             }
             "curl" => {

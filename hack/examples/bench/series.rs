@@ -20,8 +20,8 @@ rules:
 /// How long the listing may take.
 const DEADLINE: Duration = Duration::from_mins(2);
 
-/// What /metrics says once the rule has been discovered.
-const LISTED: &str = r#"plimsoll_discovery_outcomes_total{rule="rules[0]",outcome="success"}"#;
+/// What /metrics says of the rule once it has been discovered, before the number of its metrics.
+const FOUND: &str = r#"plimsoll_discovery_metrics{rule="rules[0]"} "#;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -39,24 +39,25 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let arguments =
         [format!("--config={}", config.display()), format!("--prometheus-url=http://{prometheus}")];
     let (mut child, addresses) = process::start_plimsoll(dir.path(), &arguments).await?;
-    let took = listed(addresses.admin).await?;
+    let (metrics, took) = listed(addresses.admin).await?;
     let peak = memory(child.id().context("plimsoll has ended")?, "VmHWM")?;
     child.kill().await?;
 
-    println!("{} series listed in {:.1} s", args.series, took.as_secs_f64());
+    let seconds = took.as_secs_f64();
+    println!("{} series of {metrics} metrics listed in {seconds:.1} s", args.series);
     println!("memory at its peak {peak:.1} MiB (aim: less than 64 MiB)");
     Ok(())
 }
 
-/// Waits until the series have been listed, which readiness does not wait for; returns how long
-/// that took.
-async fn listed(admin: SocketAddr) -> Result<Duration> {
+/// Waits until the series have been listed, which readiness does not wait for; returns how many
+/// metrics were found and how long that took.
+async fn listed(admin: SocketAddr) -> Result<(String, Duration)> {
     let start = Instant::now();
     let client = reqwest::Client::builder().timeout(DEADLINE).build()?;
     while start.elapsed() < DEADLINE {
         let metrics = client.get(format!("http://{admin}/metrics")).send().await?.text().await?;
-        if metrics.contains(LISTED) {
-            return Ok(start.elapsed());
+        if let Some(found) = metrics.lines().find_map(|line| line.strip_prefix(FOUND)) {
+            return Ok((found.to_owned(), start.elapsed()));
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

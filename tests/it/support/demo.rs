@@ -1,4 +1,4 @@
-//! hack/demo and single processes of plimsoll, as a person would start them.
+//! hack/demo, and plimsoll started with a command line as a person types it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -99,14 +99,14 @@ impl Drop for Demo {
     }
 }
 
-/// A process of plimsoll on free ports; it is killed when this is dropped.
-pub(crate) struct Plimsoll {
+/// A plimsoll started as typed, but on free ports; it is killed when this is dropped.
+pub(crate) struct Typed {
     process: Child,
     /// Where the metrics APIs are.
     pub(crate) address: SocketAddr,
 }
 
-impl Plimsoll {
+impl Typed {
     /// Starts it in a directory and waits until it listens.
     pub(crate) fn start<'a>(directory: &Path, arguments: impl Iterator<Item = &'a str>) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
@@ -135,7 +135,7 @@ impl Plimsoll {
     }
 }
 
-impl Drop for Plimsoll {
+impl Drop for Typed {
     fn drop(&mut self) {
         self.process.kill().ok();
         self.process.wait().ok();
