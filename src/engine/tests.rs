@@ -2,6 +2,7 @@
 
 mod demands;
 mod discovery;
+mod values;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
