@@ -24,6 +24,8 @@ pub mod evaluate;
 pub mod plan;
 pub mod ports;
 pub mod refresh;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
