@@ -20,7 +20,6 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use self::apiservices::ApiServices;
 use super::explain;
@@ -149,19 +148,16 @@ impl Certificates {
         }
     }
 
-    /// Does so while the Lease is `held`, until `stop`.
-    pub async fn maintain(mut self, mut held: watch::Receiver<bool>, stop: CancellationToken) {
+    /// Does so while the Lease is `held`, until nobody is left to say so.
+    pub async fn maintain(mut self, mut held: watch::Receiver<bool>) {
         let mut lost = held.clone();
-        let work = async {
-            while held.wait_for(|held| *held).await.is_ok() {
-                self.trusted = None;
-                tokio::select! {
-                    () = self.rounds() => {}
-                    _ = lost.wait_for(|held| !held) => {}
-                }
+        while held.wait_for(|held| *held).await.is_ok() {
+            self.trusted = None;
+            tokio::select! {
+                () = self.rounds() => {}
+                _ = lost.wait_for(|held| !held) => {}
             }
-        };
-        stop.run_until_cancelled(work).await;
+        }
     }
 
     async fn rounds(&mut self) {

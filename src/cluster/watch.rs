@@ -20,6 +20,7 @@ use super::follow::Follow;
 use crate::engine::ports::{Inventory, InventoryError};
 use crate::model::inventory::Objects;
 use crate::model::object::{GroupResource, Kind, Kinds};
+use crate::tasks;
 
 /// How often the kinds are looked up without a reason.
 const REFRESH: Duration = Duration::from_mins(5);
@@ -82,7 +83,7 @@ impl WatchInventory {
             stop: stop.clone(),
         });
         let refresh = Arc::clone(&shared).refresh();
-        tokio::spawn(stop.clone().run_until_cancelled_owned(refresh));
+        tasks::spawn_until(stop.clone(), "kinds", refresh);
         Ok(Self { shared, _stop_on_drop: stop.drop_guard() })
     }
 
@@ -149,7 +150,7 @@ impl Shared {
         let follow = Arc::new(Follow::new(Arc::clone(kind)));
         let stop = self.stop.child_token();
         let run = Arc::clone(&follow).run(self.client.clone());
-        tokio::spawn(stop.clone().run_until_cancelled_owned(run));
+        tasks::spawn_until(stop.clone(), "watch of objects", run);
         let mut changed = Follows::clone(&follows);
         changed.insert(Arc::clone(kind), Following { follow: Arc::clone(&follow), stop });
         self.follows.store(Arc::new(changed));

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
+use crate::serve::health::Health;
 
 const YEAR: SignedDuration = SignedDuration::from_hours(365 * 24);
 
