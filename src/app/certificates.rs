@@ -97,13 +97,11 @@ async fn places(args: &ServingArgs) -> Option<certificates::Settings> {
 
 async fn namespace() -> Option<String> {
     let variable = std::env::var(NAMESPACE_VARIABLE).ok().filter(|name| !name.is_empty());
-    match variable {
-        Some(namespace) => Some(namespace),
-        None => {
-            let text = tokio::fs::read_to_string(Path::new(NAMESPACE_FILE)).await.ok()?;
-            Some(text.trim().to_owned())
-        }
+    if variable.is_some() {
+        return variable;
     }
+    let text = tokio::fs::read_to_string(Path::new(NAMESPACE_FILE)).await.ok()?;
+    Some(text.trim().to_owned())
 }
 
 /// The pod's name and something that no other process has.

@@ -10,6 +10,7 @@
 )]
 
 mod backend;
+mod certificates;
 mod cluster;
 mod readme;
 mod standalone;

@@ -25,8 +25,8 @@ const NAMES: [&str; 4] = [
 pub(super) struct ApiServices {
     api: Api<APIService>,
     service: NamespacedName,
-    /// What was told already.
-    told: HashSet<String>,
+    /// Those that are left out, for what was told once.
+    told: HashSet<&'static str>,
 }
 
 impl ApiServices {
@@ -86,10 +86,13 @@ impl ApiServices {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
             Err(kube::Error::Api(status)) if status.code == 403 => {
-                let text = format!(
-                    "not allowed to see APIService {name}, so its caBundle is left to others"
-                );
-                self.tell(text);
+                if self.told.insert(name) {
+                    let apiservice = name;
+                    tracing::info!(
+                        apiservice,
+                        "no right to see it: its caBundle is left to others"
+                    );
+                }
                 return Ok(None);
             }
             Err(source) => return Err(Error::ReadApiService { name, source }),
@@ -104,22 +107,19 @@ impl ApiServices {
             return Ok(None);
         }
         if found.spec.as_ref().and_then(|spec| spec.insecure_skip_tls_verify) == Some(true) {
-            let text = format!(
-                "APIService {name} has insecureSkipTLSVerify, which excludes a caBundle: anyone in \
-                 between can answer for us; to let it verify: kubectl patch apiservice {name} --type \
-                 json -p '[{{\"op\":\"remove\",\"path\":\"/spec/insecureSkipTLSVerify\"}}]'"
-            );
-            self.tell(text);
+            if self.told.insert(name) {
+                tracing::warn!(
+                    apiservice = name,
+                    remedy = format!(
+                        "kubectl patch apiservice {name} --type json -p \
+                         '[{{\"op\":\"remove\",\"path\":\"/spec/insecureSkipTLSVerify\"}}]'"
+                    ),
+                    "it has insecureSkipTLSVerify: no caBundle can be set, and nothing is verified"
+                );
+            }
             return Ok(None);
         }
         Ok(Some(found))
-    }
-
-    fn tell(&mut self, text: String) {
-        if !self.told.contains(&text) {
-            tracing::warn!("{text}");
-            self.told.insert(text);
-        }
     }
 }
 
