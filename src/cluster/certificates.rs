@@ -122,6 +122,35 @@ fn pair(secret: &NamespacedName, found: Secret) -> Option<Pair> {
     Some(Pair::new(&place(keys::LEAF), certificate, &place(keys::LEAF_KEY), key))
 }
 
+/// The certificates in a Secret, each with its key in the data, for a person to look at.
+pub async fn read(
+    client: Client,
+    secret: &NamespacedName,
+) -> Result<Vec<(&'static str, String)>, ReadError> {
+    let api = Api::<Secret>::namespaced(client, &secret.namespace);
+    let error = |reason| ReadError { secret: secret.clone(), reason };
+    let found = match timeout(ROUND, api.get(&secret.name)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(cause)) => return Err(error(explain::client(&cause))),
+        Err(_) => return Err(error(format!("the API server did not answer within {ROUND:?}"))),
+    };
+    let mut data = found.data.unwrap_or_default();
+    let names = [keys::BUNDLE, keys::CURRENT_CA, keys::NEXT_CA, keys::PREVIOUS_CAS, keys::LEAF];
+    let certificates = names.into_iter().filter_map(|name| {
+        let ByteString(bytes) = data.remove(name)?;
+        Some((name, String::from_utf8_lossy(&bytes).into_owned()))
+    });
+    Ok(certificates.collect())
+}
+
+/// A Secret cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read Secret {secret}: {reason}")]
+pub struct ReadError {
+    secret: NamespacedName,
+    reason: String,
+}
+
 /// Makes, renews and publishes the certificate.
 #[derive(Debug)]
 pub struct Certificates {
