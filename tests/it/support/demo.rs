@@ -82,10 +82,15 @@ impl Demo {
         }
     }
 
+    /// The directory of its files.
+    pub(crate) fn directory(&self) -> &Path {
+        Path::new(&self.kubeconfig).parent().unwrap()
+    }
+
     /// The objects that its plimsoll knows.
     pub(crate) fn objects(&self) -> Vec<Value> {
         let text =
-            fs::read_to_string(Path::new(&self.kubeconfig).with_file_name("objects.yaml")).unwrap();
+            fs::read_to_string(self.directory().join("objects.yaml")).unwrap();
         let list: Value = serde_saphyr::from_str(&text).unwrap();
         list["items"].as_array().unwrap().clone()
     }
