@@ -89,8 +89,7 @@ impl Demo {
 
     /// The objects that its plimsoll knows.
     pub(crate) fn objects(&self) -> Vec<Value> {
-        let text =
-            fs::read_to_string(self.directory().join("objects.yaml")).unwrap();
+        let text = fs::read_to_string(self.directory().join("objects.yaml")).unwrap();
         let list: Value = serde_saphyr::from_str(&text).unwrap();
         list["items"].as_array().unwrap().clone()
     }
