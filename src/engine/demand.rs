@@ -5,12 +5,14 @@
 //! demand comes or goes, which is rare, and read without a lock, which is all the time.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::engine::answer::Evaluation;
 use crate::engine::error::Error;
@@ -27,6 +29,27 @@ pub enum Demand {
     Custom(CustomDemand),
     /// A metric of no object.
     External(ExternalDemand),
+}
+
+impl fmt::Display for Demand {
+    /// As a path would have it: `shop/pods/*/requests_per_second`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Custom(CustomDemand { resource, namespace, target, metric, .. }) => {
+                if let Some(namespace) = namespace {
+                    write!(f, "{namespace}/")?;
+                }
+                let name = match target {
+                    Target::Named(name) => name,
+                    Target::Selected(_) => "*",
+                };
+                write!(f, "{resource}/{name}/{metric}")
+            }
+            Self::External(ExternalDemand { namespace, metric, .. }) => {
+                write!(f, "{namespace}/{metric}")
+            }
+        }
+    }
 }
 
 /// A metric of one object, or of all that a selector matches.
@@ -71,7 +94,7 @@ pub type Outcome = Result<Arc<Evaluation>, Error>;
 #[derive(Debug)]
 pub struct Slot {
     /// What is asked for.
-    pub demand: Demand,
+    pub demand: Arc<Demand>,
     outcome: ArcSwapOption<Outcome>,
     published: Notify,
     created: Instant,
@@ -80,7 +103,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    fn new(demand: Demand) -> Self {
+    fn new(demand: Arc<Demand>) -> Self {
         Self {
             demand,
             outcome: ArcSwapOption::empty(),
@@ -129,7 +152,7 @@ impl Slot {
 /// Every demand that somebody has.
 #[derive(Debug, Default)]
 pub struct Demands {
-    slots: ArcSwap<HashMap<Demand, Arc<Slot>>>,
+    slots: ArcSwap<HashMap<Arc<Demand>, Arc<Slot>>>,
     /// Held while the table is copied; readers never take it.
     changing: Mutex<()>,
 }
@@ -161,9 +184,10 @@ impl Demands {
         if slots.len() >= MAX_DEMANDS {
             return Inserted::Full;
         }
-        let slot = Arc::new(Slot::new(demand.clone()));
+        let demand = Arc::new(demand.clone());
+        let slot = Arc::new(Slot::new(Arc::clone(&demand)));
         let mut copy = HashMap::clone(&slots);
-        copy.insert(demand.clone(), Arc::clone(&slot));
+        copy.insert(demand, Arc::clone(&slot));
         self.slots.store(Arc::new(copy));
         Inserted::Mine(slot)
     }
