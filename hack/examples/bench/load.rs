@@ -35,6 +35,8 @@ pub(crate) struct Args {
     connections: usize,
     #[arg(long)]
     seconds: u64,
+    #[arg(long)]
+    token: Option<String>,
 }
 
 /// What one measurement found.
@@ -59,7 +61,13 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
-    let request = format!("GET {} HTTP/1.1\r\nhost: {}\r\n\r\n", args.path, args.address);
+    let token = args.token.iter().map(|token| format!("authorization: Bearer {token}\r\n"));
+    let request = format!(
+        "GET {} HTTP/1.1\r\nhost: {}\r\n{}\r\n",
+        args.path,
+        args.address,
+        token.collect::<String>()
+    );
 
     let mut connections = JoinSet::new();
     for _ in 0..args.connections {
@@ -106,31 +114,45 @@ async fn ask(stream: &mut TlsStream<TcpStream>, request: &str, answer: &mut Vec<
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
     answer.clear();
-    let mut whole = None;
-    while whole.is_none_or(|length| answer.len() < length) {
+    let mut end = None;
+    loop {
+        match end {
+            Some(End::At(length)) if answer.len() >= length => return Ok(()),
+            Some(End::LastChunk) if answer.ends_with(b"\r\n0\r\n\r\n") => return Ok(()),
+            _ => {}
+        }
         let read = tokio::time::timeout(DEADLINE, stream.read_buf(answer)).await?;
         if read? == 0 {
             bail!("the connection was closed in the middle of an answer");
         }
-        if whole.is_none() {
-            whole = length(answer)?;
+        if end.is_none() {
+            end = find_end(answer)?;
         }
     }
-    Ok(())
 }
 
-/// The length of the whole answer, once its head is there.
-fn length(answer: &[u8]) -> Result<Option<usize>> {
-    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+/// Where an answer ends.
+enum End {
+    At(usize),
+    /// With the last chunk, which is empty.
+    LastChunk,
+}
+
+/// The end of an answer, once its head is there.
+fn find_end(answer: &[u8]) -> Result<Option<End>> {
+    let Some(body) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
     };
-    let head = String::from_utf8_lossy(answer.get(..end).unwrap_or_default()).to_lowercase();
+    let head = String::from_utf8_lossy(answer.get(..body).unwrap_or_default()).to_lowercase();
     if !head.starts_with("http/1.1 200 ") {
         bail!("not the answer that was asked for: {}", String::from_utf8_lossy(answer));
     }
+    if head.contains("\r\ntransfer-encoding: chunked") {
+        return Ok(Some(End::LastChunk));
+    }
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let length: usize = length.context("an answer without content-length")?.parse()?;
-    Ok(Some(end + 4 + length))
+    Ok(Some(End::At(body + 4 + length)))
 }
 
 fn summarize(mut latencies: Vec<Duration>, seconds: u64) -> Option<Load> {

@@ -17,7 +17,8 @@ mod http;
 #[path = "../shared/process.rs"]
 mod process;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// Measures plimsoll on this machine.
@@ -35,11 +36,18 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    match Command::parse() {
+async fn main() -> ExitCode {
+    let outcome = match Command::parse() {
         Command::Serve(args) => serve::run(&args).await,
         Command::Series(args) => series::run(&args).await,
         Command::Bare(args) => bare::run(&args).await,
         Command::Load(args) => load::run(&args).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hack/bench: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -10,6 +10,22 @@ use tokio::process::Command;
 use crate::process;
 use crate::serve::Server;
 
+/// Lets the account that is used for the load read custom metrics in its namespace.
+const ACCESS: &str = r"
+apiVersion: v1
+kind: List
+items:
+- apiVersion: rbac.authorization.k8s.io/v1
+  kind: Role
+  metadata: {name: bench, namespace: bench}
+  rules: [{apiGroups: [custom.metrics.k8s.io], resources: ['*'], verbs: [get]}]
+- apiVersion: rbac.authorization.k8s.io/v1
+  kind: RoleBinding
+  metadata: {name: bench, namespace: bench}
+  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: bench}
+  subjects: [{kind: ServiceAccount, name: default, namespace: bench}]
+";
+
 pub(crate) struct Peer {
     binary: PathBuf,
     kubeconfig: PathBuf,
@@ -33,8 +49,13 @@ impl Peer {
         config: &Path,
         prometheus: SocketAddr,
     ) -> Result<Server> {
-        let objects = dir.join("objects.yaml").display().to_string();
-        self.kubectl(&["apply", "--validate=false", "-f", &objects]).await?;
+        let access = dir.join("access.yaml");
+        std::fs::write(&access, ACCESS)?;
+        for file in [dir.join("objects.yaml"), access] {
+            let file = file.display().to_string();
+            self.kubectl(&["apply", "--validate=false", "-f", &file]).await?;
+        }
+        let token = self.kubectl(&["create", "token", "default", "--namespace=bench"]).await?;
 
         // It takes port 0 for "do not serve".
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
@@ -50,8 +71,6 @@ impl Peer {
             format!("--lister-kubeconfig={kubeconfig}"),
             format!("--authentication-kubeconfig={kubeconfig}"),
             format!("--authorization-kubeconfig={kubeconfig}"),
-            // Everyone may, so that the reviews of a cluster are not what is measured.
-            "--authorization-always-allow-paths=/*".to_owned(),
             "--metrics-relist-interval=5s".to_owned(),
         ];
         let (child, ()) = process::start(&command, &dir.join("peer.log"), |line| {
@@ -59,15 +78,16 @@ impl Peer {
         })
         .await?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Ok(Server { name: "prometheus-adapter", address, child })
+        Ok(Server { name: "prometheus-adapter", address, child, token: Some(token) })
     }
 
     /// Deletes what was created in the cluster.
     pub(crate) async fn clean_up(&self) -> Result<()> {
-        self.kubectl(&["delete", "namespace", "bench", "--wait=false"]).await
+        self.kubectl(&["delete", "namespace", "bench", "--wait=false"]).await?;
+        Ok(())
     }
 
-    async fn kubectl(&self, args: &[&str]) -> Result<()> {
+    async fn kubectl(&self, args: &[&str]) -> Result<String> {
         let output = Command::new("kubectl")
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
@@ -79,6 +99,6 @@ impl Peer {
         if !output.status.success() {
             bail!("kubectl {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
         }
-        Ok(())
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 }

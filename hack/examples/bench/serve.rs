@@ -50,6 +50,8 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) child: Child,
+    /// The bearer token it wants.
+    pub(crate) token: Option<String>,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
@@ -129,6 +131,7 @@ async fn measure(server: &Server, connections: usize, seconds: u64, ca: &Path) -
         .arg(format!("--path={PATH}"))
         .arg(format!("--connections={connections}"))
         .arg(format!("--seconds={seconds}"))
+        .args(server.token.iter().map(|token| format!("--token={token}")))
         .kill_on_drop(true)
         .output()
         .await?;
@@ -162,7 +165,7 @@ async fn start_plimsoll(dir: &Path, config: &Path, prometheus: SocketAddr) -> Re
     tokio::time::sleep(IDLE).await;
     let idle = memory(child.id().context("plimsoll has ended")?, "VmRSS")?;
     println!("idle memory {idle:.1} MiB (aim: less than 15 MiB)");
-    Ok(Server { name: "plimsoll", address: addresses.secure, child })
+    Ok(Server { name: "plimsoll", address: addresses.secure, child, token: None })
 }
 
 /// Starts the bare server with the answer that plimsoll gives.
@@ -195,7 +198,7 @@ async fn start_bare(dir: &Path, plimsoll: SocketAddr) -> Result<Server> {
         line.strip_prefix(bare::SERVING)?.parse().ok()
     })
     .await?;
-    Ok(Server { name: "bare hyper+rustls", address, child })
+    Ok(Server { name: "bare hyper+rustls", address, child, token: None })
 }
 
 /// Waits for /readyz; returns how long that took.
