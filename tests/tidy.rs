@@ -2,6 +2,11 @@
 //! room may look into which, what the pure rooms leave alone, how long things get, and whether
 //! the architecture page tells the truth.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests, which clippy sees only under #[test]"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
