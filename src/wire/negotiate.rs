@@ -129,16 +129,19 @@ impl Form {
     /// Indented where the request says so, or says nothing and comes from a person's tool.
     fn of_client(headers: &HeaderMap, pretty: Option<&str>) -> Self {
         let pretty = match pretty {
-            // The words of Go's strconv.ParseBool; everything else is false there.
-            Some(value) if !value.is_empty() => {
-                matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
-            }
+            Some(value) if !value.is_empty() => is_true(value),
             _ => headers.get(USER_AGENT).map(HeaderValue::as_bytes).is_some_and(|agent| {
                 [&b"curl"[..], b"Wget", b"Mozilla/5.0"].iter().any(|tool| agent.starts_with(tool))
             }),
         };
         if pretty { Self::PrettyJson } else { Self::Json }
     }
+}
+
+/// Whether a query parameter says yes, in the words of Go's `strconv.ParseBool`; what is no boolean
+/// is a no.
+pub fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
 }
 
 impl TableVersion {

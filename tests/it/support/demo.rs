@@ -129,7 +129,7 @@ impl Typed {
             assert!(length > 0, "plimsoll ended before it listened:\n{seen}");
             seen += &line;
             let line: Value = serde_json::from_str(&line).unwrap_or_default();
-            if line["message"] == "Serving the metrics APIs" {
+            if line["message"] == "serving the metrics APIs" {
                 break line["address"].as_str().unwrap().parse().unwrap();
             }
         };
