@@ -160,7 +160,7 @@ fn follow(child: &mut Child, log: Arc<Mutex<Vec<Value>>>) -> Receiver<SocketAddr
         for line in lines.map_while(Result::ok) {
             let entry = serde_json::from_str(&line).unwrap_or(Value::String(line));
             let message = entry["message"].as_str().unwrap_or_default();
-            if message.starts_with("serving ") {
+            if ["serving the metrics APIs", "serving admin"].contains(&message) {
                 let address = entry["address"].as_str().unwrap().parse().unwrap();
                 let _nobody_waits = found.send(address);
             }
