@@ -46,29 +46,38 @@ fn custom(
 ) -> Result<CustomAnswer, Error> {
     let ObjectsReading { kind, namespace, metric, metric_selector, label, wanted } = reading;
     let mut by_object = group(rule, &label, &wanted, samples)?;
+    let nan_is = if rule.compat.nan_as_zero { 0.0 } else { f64::NAN };
     let mut value_of = |name: &str| {
-        let (value, timestamp) = value(rule, by_object.remove(name)?.point, now)?;
-        Some(ObjectValue { name: name.into(), value, timestamp })
+        let point = by_object.remove(name).ok_or(Missing::Sample)?.point;
+        let (value, timestamp) = value(rule, point, nan_is, now)?;
+        Ok(ObjectValue { name: name.into(), value, timestamp })
     };
     let (values, chosen_from) = match wanted {
         Wanted::One(name) => {
-            let Some(value) = value_of(&name) else {
-                return Err(Error::NoValue(format!(
-                    "{} has no sample that names {} {name}",
-                    rule.path.clone(),
-                    kind.singular
-                )));
-            };
+            let value = value_of(&name).map_err(|missing| {
+                let (rule, object) = (&rule.path, &kind.singular);
+                Error::NoValue(match missing {
+                    Missing::Sample => format!("{rule} has no sample that names {object} {name}"),
+                    Missing::Old(age) => {
+                        format!(
+                            "the sample that {rule} found for {object} {name} is {age:.0} s old"
+                        )
+                    }
+                    Missing::OutOfRange(number) => {
+                        format!("{rule} found {number} for {object} {name}, which is no quantity")
+                    }
+                })
+            })?;
             (vec![value], None)
         }
         Wanted::These(names, objects) => {
-            (names.iter().filter_map(|name| value_of(name)).collect(), Some(objects))
+            (names.iter().filter_map(|name| value_of(name).ok()).collect(), Some(objects))
         }
         Wanted::Any => {
             let mut values: Vec<_> = by_object
                 .into_iter()
                 .filter_map(|(name, sample)| {
-                    let (value, timestamp) = value(rule, sample.point, now)?;
+                    let (value, timestamp) = value(rule, sample.point, nan_is, now).ok()?;
                     Some(ObjectValue { name, value, timestamp })
                 })
                 .collect();
@@ -145,7 +154,8 @@ fn external(
     let mut values: Vec<_> = samples
         .into_iter()
         .filter_map(|Sample { labels, point }| {
-            let (value, timestamp) = value(rule, point, now)?;
+            // An average over series would take a NaN that counts as zero for a value.
+            let (value, timestamp) = value(rule, point, f64::NAN, now).ok()?;
             // With an averageValue target the HPA controller takes a negative sum for an
             // overflow, and scales to the maximum.
             (value >= Milli(0) || rule.compat.negative_external).then_some(SeriesValue {
@@ -169,22 +179,33 @@ fn keep_sum_in_range(values: &mut [SeriesValue]) {
     }
 }
 
-/// The value and time of a sample; `None` where it is missing data.
-fn value(rule: &Rule, point: Point, now: Timestamp) -> Option<(Milli, i64)> {
+/// Why there is no value.
+#[derive(Clone, Copy, Debug)]
+enum Missing {
+    /// There is no sample.
+    Sample,
+    /// The sample has this many seconds.
+    Old(f64),
+    /// The number cannot be told: NaN, an infinity, or too large for the HPA controller.
+    OutOfRange(f64),
+}
+
+/// The value and time of a sample, with another number in the place of NaN.
+fn value(rule: &Rule, point: Point, nan_is: f64, now: Timestamp) -> Result<(Milli, i64), Missing> {
     let compat = rule.compat;
     #[expect(clippy::cast_precision_loss, reason = "an age in seconds needs no more than 52 bits")]
-    let now_seconds = now.as_millisecond() as f64 / 1000.0;
-    if now_seconds - point.timestamp > MAX_SAMPLE_AGE_SECONDS {
-        return None;
+    let age = now.as_millisecond() as f64 / 1000.0 - point.timestamp;
+    if age > MAX_SAMPLE_AGE_SECONDS {
+        return Err(Missing::Old(age));
     }
-    let number = if point.value.is_nan() && compat.nan_as_zero { 0.0 } else { point.value };
+    let number = if point.value.is_nan() { nan_is } else { point.value };
     let rounding = if compat.round_up { Rounding::AwayFromZero } else { Rounding::TowardZero };
-    let value = Milli::from_f64(number, rounding)?;
+    let value = Milli::from_f64(number, rounding).ok_or(Missing::OutOfRange(number))?;
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the cast saturates; whole seconds are meant"
     )]
     let sampled = point.timestamp.floor() as i64;
     let timestamp = if compat.now_timestamps { now.as_second() } else { sampled };
-    Some((value, timestamp))
+    Ok((value, timestamp))
 }
