@@ -99,11 +99,18 @@ impl Row {
         self.answer.body["message"].as_str().unwrap_or_default()
     }
 
+    /// Whether the layout of the answer is to be compared too.
+    fn is_layout(&self) -> bool {
+        self.answer.raw.is_some() && self.answer.status == 200
+    }
+
     /// What prometheus-adapter did.
     pub(super) fn outcome(&self) -> Outcome {
-        let body = match &self.answer.raw {
-            Some(raw) => Value::String(raw.clone()),
-            None => self.answer.body.clone(),
+        let body = match (&self.answer.raw, &self.answer.body) {
+            (Some(raw), _) if self.is_layout() => Value::String(raw.clone()),
+            (Some(raw), _) => serde_json::from_str(raw).unwrap(),
+            (None, Value::String(empty)) if empty.is_empty() => Value::Null,
+            (None, body) => body.clone(),
         };
         let mut outcome = Outcome {
             status: self.answer.status,
@@ -121,7 +128,7 @@ impl Row {
         let text = || Value::String(answer.text().to_owned());
         let mut body = match content_type.as_str() {
             _ if answer.body.is_empty() => Value::Null,
-            "application/json" if self.answer.raw.is_none() => {
+            "application/json" if !self.is_layout() => {
                 serde_json::from_slice(&answer.body).unwrap_or_else(|_| text())
             }
             "application/vnd.kubernetes.protobuf" => Value::Null,
@@ -188,7 +195,9 @@ pub(super) fn replayed(answer: &Value) -> Answer {
     }
     let mut answer = answer.clone();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    let data = &mut answer["data"];
+    let Some(data) = answer.get_mut("data").filter(|data| data.is_object()) else {
+        return Answer::json(200, &answer);
+    };
     if data["resultType"] == "scalar" || data["resultType"] == "string" {
         data["result"][0] = now.into();
     }
@@ -216,7 +225,8 @@ fn normalize(value: &mut Value) {
                 }
             }
             fields.retain(|key, value| {
-                let empty = value.is_null() || value.as_object().is_some_and(|it| it.is_empty());
+                let empty =
+                    value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
                 let optional = ["selector", "metricLabels", "metadata", "details"];
                 !(empty && optional.contains(&key.as_str()))
             });
@@ -242,8 +252,7 @@ fn sort(list: &mut [Value]) {
 }
 
 fn is_time(text: &str) -> bool {
-    let shape: String =
-        text.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
+    let shape: String = text.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
     shape == "0000-00-00T00:00:00Z"
 }
 
