@@ -12,5 +12,6 @@
 mod adapter;
 mod backend;
 mod cluster;
+mod readme;
 mod standalone;
 mod support;
