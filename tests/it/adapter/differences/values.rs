@@ -103,7 +103,7 @@ pub(super) fn numbers() -> Vec<Difference> {
                 {
                     let message = format!(
                         "the server could not find the metric {metric} for pods {name}: rules[2] \
-                         found "
+                         computes "
                     );
                     expected.refuse(404, "NotFound", message);
                 }
