@@ -95,7 +95,7 @@ fn no_value(rule: &Rule, kind: &Kind, name: &str, point: Option<Point>, now: Tim
             format!("the sample that {path} has for {object} is older than 5 minutes")
         }
         Some(Point { value, .. }) => {
-            format!("{path} computes {value} for {object}, which no quantity can say")
+            format!("{path} computes {value:?} for {object}, which no quantity can say")
         }
     }
 }

@@ -112,7 +112,8 @@ impl Form {
         }
     }
 
-    /// Writes a value as JSON, with a newline at the end as Kubernetes' encoder does.
+    /// Writes a value as JSON; as from Kubernetes, compact JSON ends in a newline and indented
+    /// JSON does not (staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json/json.go).
     /// `capacity` is a guess of the length in bytes.
     #[expect(clippy::expect_used, reason = "a Vec takes every byte and no key is not a string")]
     pub(super) fn encode(self, value: &impl Serialize, capacity: usize) -> Bytes {
@@ -122,7 +123,9 @@ impl Form {
             Self::PrettyJson => serde_json::to_writer_pretty(&mut body, value),
         }
         .expect("JSON in memory");
-        body.push(b'\n');
+        if self != Self::PrettyJson {
+            body.push(b'\n');
+        }
         body.into()
     }
 

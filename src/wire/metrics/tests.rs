@@ -98,7 +98,7 @@ fn a_list_without_values_is_an_array() {
     assert_eq!(
         text(&custom(Form::PrettyJson, CustomVersion::V1Beta2, &[])),
         "{\n  \"kind\": \"MetricValueList\",\n  \"apiVersion\": \"custom.metrics.k8s.io/v1beta2\",\n  \
-         \"metadata\": {},\n  \"items\": []\n}\n"
+         \"metadata\": {},\n  \"items\": []\n}"
     );
 }
 
