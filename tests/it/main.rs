@@ -11,5 +11,6 @@
 
 mod backend;
 mod cluster;
+mod conformance;
 mod standalone;
 mod support;
