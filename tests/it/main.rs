@@ -12,6 +12,7 @@
 mod adapter;
 mod backend;
 mod cluster;
+mod conformance;
 mod readme;
 mod standalone;
 mod support;
