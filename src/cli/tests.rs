@@ -37,7 +37,7 @@ fn a_deployment_of_the_helm_chart_starts_and_is_told_what_has_no_meaning() {
         --prometheus-url=http://prometheus.default.svc:9090 --metrics-relist-interval=1m --v=4 \
         --config=/etc/adapter/config.yaml --profiling=false --audit-log-path - \
         --tls-cipher-suites TLS_AES_128_GCM_SHA256 --disable-http2 --client-qps 50";
-    for prefix in ["", "serve "] {
+    for prefix in ["", "serve ", "/adapter "] {
         let Invocation { serve, ignored } = invoke(&format!("{prefix}{flags}"));
         assert_eq!(serve.logging.verbosity, 4);
         assert!(serve.serving.disable_http2);

@@ -11,5 +11,6 @@
 
 mod backend;
 mod cluster;
+mod readme;
 mod standalone;
 mod support;
