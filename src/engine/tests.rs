@@ -100,7 +100,8 @@ impl FakeInventory {
         let mut objects = Objects::default();
         for (name, app) in pods {
             let labels = [("app".into(), (*app).into())].into();
-            objects.insert("shop", Object { name: (*name).into(), labels });
+            let object = Object { name: (*name).into(), labels, owner: None };
+            objects.insert("shop", Arc::new(object));
         }
         Self { pods: Some(Arc::new(objects)) }
     }
