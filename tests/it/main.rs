@@ -12,5 +12,6 @@
 mod backend;
 mod cluster;
 mod readme;
+mod resource_metrics;
 mod standalone;
 mod support;
