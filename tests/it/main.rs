@@ -14,5 +14,6 @@ mod backend;
 mod cluster;
 mod conformance;
 mod readme;
+mod resource_metrics;
 mod standalone;
 mod support;
