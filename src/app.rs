@@ -25,7 +25,7 @@ use crate::cli::Invocation;
 use crate::cli::serve::{PrometheusArgs, ServeArgs, Settings};
 use crate::cluster::file::FileInventory;
 use crate::cluster::watch::WatchInventory;
-use crate::cluster::{AnyInventory, client};
+use crate::cluster::{self, AnyInventory, client};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::discovery::{Discovery, Schedule};
@@ -34,7 +34,7 @@ use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
 use crate::tasks;
-use crate::telemetry::metrics::{Metrics, SnapshotState};
+use crate::telemetry::metrics::{Metrics, SnapshotState, WatchState};
 use crate::wire::negotiate::Form;
 use crate::wire::version;
 
@@ -84,8 +84,8 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         reload::follow(settings.config, text, poll, changed, metrics.clone(), stop.clone());
     tasks::spawn_until(stop, "configuration", follow);
 
-    info!(address = %secure.local_addr(), "Serving the metrics APIs");
-    info!(address = %admin.local_addr(), "Serving admin");
+    info!(address = %secure.local_addr(), "serving the metrics APIs");
+    info!(address = %admin.local_addr(), "serving admin");
     let context = Context { limits: Limits::default(), shutdown, metrics: Arc::clone(&metrics) };
     let api = api(&args, engine, &health, &metrics);
     let admin_handler = admin_handler(health, metrics);
@@ -103,7 +103,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         // It is given back meanwhile, with a deadline of its own; a panic is in the log.
         let _panicked = lease.await;
     }
-    info!(cut, "Stopped");
+    info!(cut, "stopped");
     Ok(())
 }
 
@@ -156,10 +156,21 @@ async fn inventory(args: &ServeArgs, client: Option<kube::Client>) -> anyhow::Re
 }
 
 fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
+    let watched = Arc::clone(engine);
     let engine = Arc::clone(engine);
     metrics.observe_snapshot(move || SnapshotState {
         age: engine.demands().oldest_answer(),
         demands: engine.demands().len(),
+    });
+    metrics.observe_watches(move || {
+        let watches = watched.inventory().watches().into_iter();
+        let state = |watch: cluster::watch::WatchState| WatchState {
+            resource: watch.resource.to_string(),
+            age: watch.age,
+            objects: watch.objects,
+            failures: watch.failures,
+        };
+        watches.map(state).collect()
     });
 }
 

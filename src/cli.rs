@@ -20,7 +20,14 @@ const ADAPTER: &str = "/adapter";
 
 /// Metrics for the native HorizontalPodAutoscaler, computed from Prometheus.
 #[derive(Debug, Parser)]
-#[command(name = "plimsoll", version, about, args_conflicts_with_subcommands = true)]
+// Of a flag that is given twice the last counts, as in prometheus-adapter: charts append flags.
+#[command(
+    name = "plimsoll",
+    version,
+    about,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let ended = match program {
         Program::Serve(invocation) => serve(*invocation)
             .map(|()| ExitCode::SUCCESS)
-            .inspect_err(|error| tracing::error!(error = chain(error), "Cannot serve")),
+            .inspect_err(|error| tracing::error!(error = chain(error), "cannot serve")),
         Program::Certs(args) => look_after(args).inspect_err(|error| {
             // Nobody is left to tell if this cannot be written.
             let _unwritten = writeln!(io::stderr(), "error: {}", chain(error));

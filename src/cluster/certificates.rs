@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::apiservices::ApiServices;
+use super::client::with_paced_watches;
 use super::explain;
 use super::name::NamespacedName;
 use crate::model::object::GroupResource;
@@ -71,6 +72,7 @@ impl Settings {
 /// Provides the pair that the Secret holds, for ever. The last good one stays when the Secret goes
 /// away, and the API server may.
 pub async fn follow(client: Client, secret: NamespacedName, provide: watch::Sender<Provision>) {
+    let client = with_paced_watches(client);
     let api = Api::<Secret>::namespaced(client, &secret.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", secret.name));
     let mut events = pin!(watcher::watcher(api, config).default_backoff());

@@ -207,7 +207,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         self.told_problems.retain(|told| catalog.problems().contains(told));
         let before = self.engine.catalog().len();
         if catalog.len() != before {
-            info!(metrics = catalog.len(), before, "The served metrics have changed");
+            info!(metrics = catalog.len(), before, "the served metrics have changed");
         }
         self.engine.publish_catalog(catalog);
     }
@@ -228,6 +228,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         let rules: Vec<_> = config.rules.iter().map(&mut discovered).collect();
         let external_rules: Vec<_> = config.external_rules.iter().map(discovered).collect();
         Catalog::build(rules, external_rules, kinds)
+            .with_resource_rules(config.resource_rules.clone())
     }
 }
 

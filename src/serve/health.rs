@@ -71,15 +71,14 @@ impl Health {
     /// Status and body of the answer to a probe; `query` is the request's raw query string.
     pub fn answer(&self, probe: Probe, query: Option<&str>) -> (StatusCode, String) {
         let mut checks = vec![("ping", true)];
-        if let Some(beat) = self.state.beat.load().as_ref() {
-            checks.push(("runtime", beat.elapsed() < STILL));
-        }
         if probe == Probe::Readyz {
             let registered = self.state.checks.read().unwrap_or_else(PoisonError::into_inner);
             checks.extend(
                 registered.iter().map(|(name, done)| (*name, done.load(Ordering::Relaxed))),
             );
             checks.push(("shutdown", !self.state.shutting_down.load(Ordering::Relaxed)));
+        } else if let Some(beat) = self.state.beat.load().as_ref() {
+            checks.push(("runtime", beat.elapsed() < STILL));
         }
         render(probe, &checks, query.unwrap_or_default())
     }

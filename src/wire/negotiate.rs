@@ -60,6 +60,8 @@ pub enum Endpoint {
     MetricList,
     /// A list of external metric values; also as a `Table`.
     ExternalMetricList,
+    /// What nodes or pods use, one or a list; also as a `Table`.
+    Usage,
     /// `/apis`: the list of groups, or the aggregated document where any clause asks for it.
     Groups,
     /// The `Status` of an error at any endpoint.
@@ -112,7 +114,8 @@ impl Form {
         }
     }
 
-    /// Writes a value as JSON, with a newline at the end as Kubernetes' encoder does.
+    /// Writes a value as JSON; as from Kubernetes, compact JSON ends in a newline and indented
+    /// JSON does not (staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json/json.go).
     /// `capacity` is a guess of the length in bytes.
     #[expect(clippy::expect_used, reason = "a Vec takes every byte and no key is not a string")]
     pub(super) fn encode(self, value: &impl Serialize, capacity: usize) -> Bytes {
@@ -122,23 +125,28 @@ impl Form {
             Self::PrettyJson => serde_json::to_writer_pretty(&mut body, value),
         }
         .expect("JSON in memory");
-        body.push(b'\n');
+        if self != Self::PrettyJson {
+            body.push(b'\n');
+        }
         body.into()
     }
 
     /// Indented where the request says so, or says nothing and comes from a person's tool.
     fn of_client(headers: &HeaderMap, pretty: Option<&str>) -> Self {
         let pretty = match pretty {
-            // The words of Go's strconv.ParseBool; everything else is false there.
-            Some(value) if !value.is_empty() => {
-                matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
-            }
+            Some(value) if !value.is_empty() => is_true(value),
             _ => headers.get(USER_AGENT).map(HeaderValue::as_bytes).is_some_and(|agent| {
                 [&b"curl"[..], b"Wget", b"Mozilla/5.0"].iter().any(|tool| agent.starts_with(tool))
             }),
         };
         if pretty { Self::PrettyJson } else { Self::Json }
     }
+}
+
+/// Whether a query parameter says yes, in the words of Go's `strconv.ParseBool`; what is no boolean
+/// is a no.
+pub fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
 }
 
 impl TableVersion {
@@ -160,7 +168,7 @@ impl Endpoint {
     /// Documents come as JSON alone: no client asks for them in protobuf without an alternative.
     const fn serves_protobuf(self) -> bool {
         match self {
-            Self::MetricList | Self::ExternalMetricList | Self::Error => true,
+            Self::MetricList | Self::ExternalMetricList | Self::Usage | Self::Error => true,
             Self::Groups | Self::Other => false,
         }
     }
@@ -278,10 +286,10 @@ impl<'a> Clause<'a> {
             return None;
         }
         match (endpoint, kind, group, version) {
-            (Endpoint::ExternalMetricList, "Table", "meta.k8s.io", "v1") => {
+            (Endpoint::ExternalMetricList | Endpoint::Usage, "Table", "meta.k8s.io", "v1") => {
                 Some(Shape::Table(TableVersion::V1))
             }
-            (Endpoint::ExternalMetricList, "Table", "meta.k8s.io", "v1beta1") => {
+            (Endpoint::ExternalMetricList | Endpoint::Usage, "Table", "meta.k8s.io", "v1beta1") => {
                 Some(Shape::Table(TableVersion::V1Beta1))
             }
             (Endpoint::Groups, "APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => {

@@ -9,9 +9,12 @@
     reason = "helpers of tests are tests, which clippy sees only under #[test]"
 )]
 
+mod adapter;
 mod backend;
 mod certificates;
 mod cluster;
+mod conformance;
 mod readme;
+mod resource_metrics;
 mod standalone;
 mod support;
