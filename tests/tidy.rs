@@ -260,10 +260,14 @@ fn reach(file: &Path, is_root: bool, reached: &mut BTreeSet<PathBuf>) {
     let text = fs::read_to_string(file).unwrap();
     reached.insert(file.to_owned());
     let folder = if is_root { file.parent().unwrap().to_owned() } else { file.with_extension("") };
+    let mut elsewhere = false;
     for line in text.lines().map(str::trim_start) {
         let declaration = line.strip_suffix(';').and_then(|line| line.split_once("mod "));
+        // A module with a path of its own is reached where it stands.
+        let is_elsewhere = std::mem::replace(&mut elsewhere, line.starts_with("#[path"));
         if let Some((before, name)) = declaration
             && (before.is_empty() || before.starts_with("pub"))
+            && !is_elsewhere
         {
             reach(&folder.join(format!("{name}.rs")), false, reached);
         }

@@ -215,7 +215,7 @@ async fn case_126_tls_1_2_and_1_3_are_accepted_with_any_name_and_1_1_is_refused(
     assert_eq!((answer[0], &answer[5..]), (21, &[2, 70][..]), "{answer:?}");
 }
 
-/// A ClientHello whose highest version is TLS 1.1.
+/// A `ClientHello` whose highest version is TLS 1.1.
 fn hello_of_tls_1_1() -> Vec<u8> {
     let mut body = vec![3, 2];
     body.extend([7; 32]);
