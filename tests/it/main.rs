@@ -12,5 +12,6 @@
 mod backend;
 mod cluster;
 mod conformance;
+mod promises;
 mod standalone;
 mod support;
