@@ -13,6 +13,7 @@ use crate::model::object::GroupResource;
 use crate::model::selector::Selector;
 use crate::serve::health::Probe;
 use crate::wire::GroupVersion;
+use crate::wire::negotiate::is_true;
 use crate::wire::status::Status;
 
 /// What a path stands for.
@@ -195,13 +196,10 @@ impl<'a> Parameters<'a> {
     }
 
     fn refuse_watch(&self) -> Result<(), Status> {
-        // As Go's strconv.ParseBool reads it, except that what is no boolean is no watch.
-        match self.first("watch") {
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => {
-                Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics")))
-            }
-            _ => Ok(()),
+        if self.first("watch").is_some_and(is_true) {
+            return Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics")));
         }
+        Ok(())
     }
 
     /// A field selector can only repeat the name that the path has already.

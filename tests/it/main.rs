@@ -9,9 +9,11 @@
     reason = "helpers of tests are tests, which clippy sees only under #[test]"
 )]
 
+mod adapter;
 mod backend;
 mod cluster;
 mod conformance;
 mod promises;
+mod readme;
 mod standalone;
 mod support;
