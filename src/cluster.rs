@@ -1,13 +1,15 @@
 //! What exists: kinds and objects, from a file or from an API server.
 //!
-//! Both implement the engine's port [`Inventory`]. Names and labels are all that is kept of an
-//! object. Who asks and what they may is not answered here.
+//! Both implement the engine's port [`Inventory`]. Name, labels and controller are all that is
+//! kept of an object. Who asks and what they may is not answered here.
 
 pub mod client;
+mod definitions;
 mod discovery;
 mod explain;
 pub mod file;
 mod follow;
+mod intern;
 mod kinds;
 pub mod watch;
 
@@ -18,7 +20,7 @@ use crate::model::inventory::Objects;
 use crate::model::object::{Kind, Kinds};
 
 use file::FileInventory;
-use watch::WatchInventory;
+use watch::{WatchInventory, WatchState};
 
 /// Either inventory, for a program that learns from its flags which one it has.
 #[derive(Debug)]
@@ -27,6 +29,16 @@ pub enum AnyInventory {
     File(FileInventory),
     /// An API server.
     Watch(WatchInventory),
+}
+
+impl AnyInventory {
+    /// How well each kind is followed; none where there is no API server.
+    pub fn watches(&self) -> Vec<WatchState> {
+        match self {
+            Self::File(_) => Vec::new(),
+            Self::Watch(watch) => watch.watches(),
+        }
+    }
 }
 
 impl Inventory for AnyInventory {

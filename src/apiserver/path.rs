@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
+use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target, UsageDemand};
 use crate::model::object::GroupResource;
 use crate::model::selector::Selector;
 use crate::serve::health::Probe;
@@ -25,6 +25,8 @@ pub enum Route {
     Health(Probe),
     /// A value or values.
     Metric(MetricRoute),
+    /// What nodes or pods use.
+    Usage(UsageRoute),
 }
 
 /// A document that says what is served.
@@ -53,6 +55,17 @@ pub struct MetricRoute {
     pub version: GroupVersion,
     /// What is asked for.
     pub demand: Demand,
+}
+
+/// A request for what objects use, and which of those that the demand has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageRoute {
+    /// What is asked for.
+    pub demand: UsageDemand,
+    /// Which objects of it.
+    pub target: Target,
+    /// `fieldSelector`, for lists.
+    pub fields: FieldSelector,
 }
 
 /// Parses a request's target.
@@ -85,6 +98,7 @@ fn metric(
     let demand = match version {
         GroupVersion::Custom(_) => custom(rest, parameters).map(Demand::Custom),
         GroupVersion::External => external(rest, parameters).map(Demand::External),
+        GroupVersion::Resource => return usage(rest, parameters).map(Route::Usage),
     }?;
     Ok(Route::Metric(MetricRoute { version, demand }))
 }
@@ -170,6 +184,92 @@ fn external(segments: &[&str], parameters: &Parameters<'_>) -> Result<ExternalDe
     })
 }
 
+fn usage(segments: &[&str], parameters: &Parameters<'_>) -> Result<UsageRoute, Status> {
+    let pods = |namespace: &str| UsageDemand::Pods { namespace: Some(namespace.to_owned()) };
+    let (demand, name) = match segments {
+        ["nodes"] => (UsageDemand::Nodes, None),
+        ["nodes", name] => (UsageDemand::Nodes, Some(*name)),
+        ["pods"] => (UsageDemand::Pods { namespace: None }, None),
+        ["namespaces", namespace, "pods"] => (pods(namespace), None),
+        ["namespaces", namespace, "pods", name] => (pods(namespace), Some(*name)),
+        _ => return Err(Status::path_not_found()),
+    };
+    if name == Some("") || segments.get(1) == Some(&"") {
+        return Err(Status::path_not_found());
+    }
+    let (target, fields) = match name {
+        Some(name) => (Target::Named(name.to_owned()), FieldSelector::default()),
+        None => {
+            parameters.refuse_watch()?;
+            let selector = parameters.selector("labelSelector")?;
+            let fields = parameters.first("fieldSelector").unwrap_or_default();
+            (Target::Selected(selector), FieldSelector::parse(fields)?)
+        }
+    };
+    Ok(UsageRoute { demand, target, fields })
+}
+
+/// A field selector over the two fields that every object has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSelector(Vec<FieldTerm>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FieldTerm {
+    field: Field,
+    value: String,
+    equal: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Name,
+    Namespace,
+}
+
+impl FieldSelector {
+    /// Whether an object is selected.
+    pub fn matches(&self, namespace: &str, name: &str) -> bool {
+        self.0.iter().all(|FieldTerm { field, value, equal }| {
+            let found = match field {
+                Field::Name => name,
+                Field::Namespace => namespace,
+            };
+            (found == value) == *equal
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, Status> {
+        let terms = text.split(',').map(str::trim).filter(|term| !term.is_empty());
+        terms.map(FieldTerm::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl FieldTerm {
+    fn parse(term: &str) -> Result<Self, Status> {
+        let parts = term.split_once("!=").map(|(field, value)| (field, value, false));
+        let parts =
+            parts.or_else(|| term.split_once("==").map(|(field, value)| (field, value, true)));
+        let parts =
+            parts.or_else(|| term.split_once('=').map(|(field, value)| (field, value, true)));
+        let (field, value, equal) = parts.ok_or_else(|| invalid_field_selector(term))?;
+        let field = match field.trim() {
+            "metadata.name" => Field::Name,
+            "metadata.namespace" => Field::Namespace,
+            other => {
+                return Err(Status::bad_request(format!(
+                    "{other:?} is not a known field selector: only \"metadata.name\", \
+                     \"metadata.namespace\""
+                )));
+            }
+        };
+        Ok(Self { field, value: value.trim().to_owned(), equal })
+    }
+}
+
+fn invalid_field_selector(term: &str) -> Status {
+    Status::bad_request(format!("invalid field selector {term:?}: use metadata.name=NAME"))
+}
+
 /// The parameters of the query string, decoded. List options that mean nothing for metrics are
 /// ignored.
 #[derive(Debug)]
@@ -209,9 +309,7 @@ impl<'a> Parameters<'a> {
                 if term.trim().is_empty() {
                     continue;
                 }
-                return Err(Status::bad_request(format!(
-                    "invalid field selector {term:?}: use metadata.name=NAME"
-                )));
+                return Err(invalid_field_selector(term));
             };
             let (field, value) = (field.trim(), value.trim_start_matches('=').trim());
             if field != "metadata.name" {

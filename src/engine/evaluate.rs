@@ -138,7 +138,7 @@ fn group(
     Ok(by_object)
 }
 
-fn describe(labels: &Labels) -> String {
+pub(super) fn describe(labels: &Labels) -> String {
     let pairs: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     format!("{{{}}}", pairs.join(","))
 }
@@ -208,7 +208,7 @@ fn value(rule: &Rule, point: Point, now: Timestamp) -> Option<(Milli, i64)> {
     Some((value, timestamp))
 }
 
-fn is_stale(point: Point, now: Timestamp) -> bool {
+pub(super) fn is_stale(point: Point, now: Timestamp) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "an age in seconds needs no more than 52 bits")]
     let now_seconds = now.as_millisecond() as f64 / 1000.0;
     now_seconds - point.timestamp > MAX_SAMPLE_AGE_SECONDS

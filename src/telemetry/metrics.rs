@@ -23,6 +23,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use self::process::Process;
 use self::requests::{RequestCounts, RequestDurations, Requests};
+use self::watches::WatchSource;
 use super::chain;
 
 mod labels;
@@ -30,8 +31,10 @@ mod process;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod watches;
 
 pub use self::labels::{ApiGroup, DiscoveryOutcome, Operation, QueryOutcome, Verb};
+pub use self::watches::WatchState;
 
 /// The `Content-Type` of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -43,6 +46,7 @@ pub struct Metrics {
     requests: Arc<Requests>,
     backends: Backends,
     snapshot: Arc<SnapshotSource>,
+    watches: Arc<WatchSource>,
     discovery: Discovery,
     config_reloads: Family<OutcomeLabel, Counter>,
     config_last_reload_successful: Gauge,
@@ -60,6 +64,7 @@ impl Metrics {
         let requests = Arc::new(Requests::default());
         register_requests(&mut registry, &requests);
         let snapshot = Arc::new(SnapshotSource::default());
+        let watches = Arc::new(WatchSource::default());
         let this = Self {
             requests,
             backends: Backends::register(&mut registry),
@@ -96,8 +101,10 @@ impl Metrics {
                 "Requests that ended in a panic, which is a bug",
             ),
             snapshot: Arc::clone(&snapshot),
+            watches: Arc::clone(&watches),
             registry: {
                 registry.register_collector(Box::new(snapshot));
+                registry.register_collector(Box::new(watches));
                 registry.register_collector(Box::new(Process));
                 registry.register(
                     "plimsoll_build",
@@ -220,6 +227,11 @@ impl Metrics {
     pub fn observe_snapshot(&self, read: impl Fn() -> SnapshotState + Send + Sync + 'static) {
         // Set twice only by a mistake in the composition, and then the first is as good.
         drop(self.snapshot.read.set(Box::new(read)));
+    }
+
+    /// Says how the inventory is to be read at each scrape; only the first call counts.
+    pub fn observe_watches(&self, read: impl Fn() -> Vec<WatchState> + Send + Sync + 'static) {
+        drop(self.watches.read.set(Box::new(read)));
     }
 }
 

@@ -15,5 +15,6 @@ mod cluster;
 mod conformance;
 mod promises;
 mod readme;
+mod resource_metrics;
 mod standalone;
 mod support;

@@ -178,3 +178,68 @@ proptest! {
         prop_assert_eq!(route, Ok(custom_demand(None, "nodes", named("n1"), &name)));
     }
 }
+
+#[test]
+fn usage_is_asked_for_by_namespace_or_node() {
+    let usage = |target: &str| match parse_text(&format!("/apis/metrics.k8s.io/v1beta1{target}")) {
+        Ok(Route::Usage(route)) => Ok((route.demand, route.target)),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error),
+    };
+    let pods =
+        |namespace: Option<&str>| UsageDemand::Pods { namespace: namespace.map(str::to_owned) };
+    let cases = [
+        ("/nodes", UsageDemand::Nodes, selected("")),
+        ("/nodes?labelSelector=zone%3Da", UsageDemand::Nodes, selected("zone=a")),
+        ("/nodes/n1", UsageDemand::Nodes, named("n1")),
+        ("/pods", pods(None), selected("")),
+        ("/namespaces/shop/pods?watch=0", pods(Some("shop")), selected("")),
+        ("/namespaces/shop/pods/web-0", pods(Some("shop")), named("web-0")),
+    ];
+    for (target, demand, objects) in cases {
+        assert_eq!(usage(target), Ok((demand, objects)), "{target}");
+    }
+    let missing = [
+        "/pods/web-0",
+        "/namespaces/shop",
+        "/namespaces/shop/nodes",
+        "/namespaces//pods",
+        "/nodes/n1/x",
+        "/services",
+    ];
+    for target in missing {
+        assert_eq!(usage(target).unwrap_err().0, 404, "{target}");
+    }
+    let refused = [
+        ("/pods?watch=true", 405),
+        ("/nodes?labelSelector=a%3D%3D%3Db", 400),
+        ("/pods?fieldSelector=x%3Dy", 400),
+    ];
+    for (target, code) in refused {
+        assert_eq!(usage(target).unwrap_err().0, code, "{target}");
+    }
+}
+
+#[test]
+fn fields_select_by_name_and_namespace() {
+    let matches = |text: &str| {
+        let selector = FieldSelector::parse(text).map_err(|status| status.message)?;
+        Ok::<_, String>(
+            [("shop", "a"), ("shop", "b"), ("bank", "a")]
+                .map(|(namespace, name)| selector.matches(namespace, name)),
+        )
+    };
+    assert_eq!(matches(""), Ok([true, true, true]));
+    assert_eq!(matches("metadata.name=a"), Ok([true, false, true]));
+    assert_eq!(matches("metadata.name==a, metadata.namespace!=bank"), Ok([true, false, false]));
+    assert_eq!(
+        matches("status.phase=Running"),
+        Err("\"status.phase\" is not a known field selector: only \"metadata.name\", \
+             \"metadata.namespace\""
+            .to_owned())
+    );
+    assert_eq!(
+        matches("name"),
+        Err("invalid field selector \"name\": use metadata.name=NAME".to_owned())
+    );
+}

@@ -99,10 +99,8 @@ async fn case_57_items_whose_sum_overflows_are_cut_so_that_it_does_not() {
     let samples = [(labels("1"), "9e15"), (labels("2"), "9e15"), (labels("3"), "1")];
     answer(&lab.prometheus, "debts{}", &samples);
     let answered = lab.get(E, "/namespaces/default/debts").await;
-    // A third of the largest sum.
     let share = "3074457345618258333m";
-    let expected = pairs(&[("a=1", share), ("a=2", share), ("a=3", "1")]);
-    assert_eq!(items(&answered), expected);
+    assert_eq!(items(&answered), pairs(&[("a=1", share), ("a=2", share), ("a=3", "1")]));
 }
 
 /// The documented rounding: thousandths are cut off, as prometheus-adapter does it, and rounded
