@@ -260,14 +260,14 @@ fn reach(file: &Path, is_root: bool, reached: &mut BTreeSet<PathBuf>) {
     let text = fs::read_to_string(file).unwrap();
     reached.insert(file.to_owned());
     let folder = if is_root { file.parent().unwrap().to_owned() } else { file.with_extension("") };
-    let mut elsewhere = false;
+    let mut before_it = "";
     for line in text.lines().map(str::trim_start) {
+        // A file that is shared by its path belongs to the module that it lies in.
+        let shared = std::mem::replace(&mut before_it, line).starts_with("#[path");
+        let line = if shared { "" } else { line };
         let declaration = line.strip_suffix(';').and_then(|line| line.split_once("mod "));
-        // A module with a path of its own is reached where it stands.
-        let is_elsewhere = std::mem::replace(&mut elsewhere, line.starts_with("#[path"));
         if let Some((before, name)) = declaration
             && (before.is_empty() || before.starts_with("pub"))
-            && !is_elsewhere
         {
             reach(&folder.join(format!("{name}.rs")), false, reached);
         }

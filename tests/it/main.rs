@@ -13,6 +13,7 @@ mod adapter;
 mod backend;
 mod cluster;
 mod conformance;
+mod promises;
 mod readme;
 mod resource_metrics;
 mod standalone;

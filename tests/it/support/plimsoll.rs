@@ -80,17 +80,14 @@ impl Plimsoll {
     pub(crate) fn run_to_the_end(start: &Start<'_>) -> (ExitStatus, String) {
         let directory = tempfile::tempdir().unwrap();
         let mut child = command(start, directory.path()).spawn().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let log = std::thread::spawn(move || std::io::read_to_string(&mut stderr).unwrap());
-        let deadline = Instant::now() + PATIENCE;
-        while child.try_wait().unwrap().is_none() {
-            if Instant::now() > deadline {
-                child.kill().unwrap();
-                panic!("it does not end: {}", log.join().unwrap());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        (child.wait().unwrap(), log.join().unwrap())
+        let stderr = child.stderr.take().unwrap();
+        let (ended, log) = channel();
+        std::thread::spawn(move || ended.send(std::io::read_to_string(stderr).unwrap()));
+        let log = log.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            child.kill().unwrap();
+            panic!("it does not end in {PATIENCE:?}")
+        });
+        (child.wait().unwrap(), log)
     }
 
     /// A client that trusts its certificate and speaks HTTP/1.1.
