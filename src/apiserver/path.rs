@@ -197,7 +197,9 @@ fn usage(segments: &[&str], parameters: &Parameters<'_>) -> Result<UsageRoute, S
     if name == Some("") || segments.get(1) == Some(&"") {
         return Err(Status::path_not_found());
     }
-    let (target, fields) = if let Some(name) = name { (Target::Named(name.to_owned()), FieldSelector::default()) } else {
+    let (target, fields) = if let Some(name) = name {
+        (Target::Named(name.to_owned()), FieldSelector::default())
+    } else {
         parameters.refuse_watch()?;
         let selector = parameters.selector("labelSelector")?;
         let fields = parameters.first("fieldSelector").unwrap_or_default();

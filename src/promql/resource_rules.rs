@@ -90,7 +90,9 @@ impl ResourceRule {
         let object_label = self.label_for(pod, kinds)?;
         let mut matchers = Matchers::default();
         let mut group_by = Vec::new();
-        if let Some(namespace) = namespace { matchers.equal(&namespace_label, namespace) } else {
+        if let Some(namespace) = namespace {
+            matchers.equal(&namespace_label, namespace);
+        } else {
             matchers.any(&namespace_label);
             group_by.push(namespace_label.clone());
         }
