@@ -1,14 +1,19 @@
-//! What exists: kinds and objects, from a file or from an API server.
+//! What the cluster knows: which kinds and objects exist, who asks, and what they may.
 //!
-//! Both implement the engine's port [`Inventory`]. Names and labels are all that is kept of an
-//! object. Who asks and what they may is not answered here.
+//! Kinds and objects come from a file or from an API server, and both implement the engine's port
+//! [`Inventory`]; names and labels are all that is kept of an object. Who asks ([`authn`]) and what
+//! they may ([`authz`]) is the API server's to say.
 
+pub mod authn;
+pub mod authz;
+mod cache;
 pub mod client;
 mod discovery;
 mod explain;
 pub mod file;
 mod follow;
 mod kinds;
+pub mod reviews;
 pub mod watch;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
+use crate::model::access::asks_for_watch;
 use crate::model::object::GroupResource;
 use crate::model::selector::Selector;
 use crate::serve::health::Probe;
@@ -81,11 +82,21 @@ fn metric(
     parameters: &Parameters<'_>,
 ) -> Result<Route, Status> {
     let version = GroupVersion::parse(group, version).ok_or_else(Status::path_not_found)?;
+    if is_authorized_as_something_else(rest) {
+        return Err(Status::path_not_found());
+    }
     let demand = match version {
         GroupVersion::Custom(_) => custom(rest, parameters).map(Demand::Custom),
         GroupVersion::External => external(rest, parameters).map(Demand::External),
     }?;
     Ok(Route::Metric(MetricRoute { version, demand }))
+}
+
+/// Whether Kubernetes reads a path in another way than as that of a metric: whoever may set the
+/// status of namespaces, say, is not thereby allowed to read an external metric named `status`
+/// ([`crate::model::access::Attributes`]).
+fn is_authorized_as_something_else(segments: &[&str]) -> bool {
+    matches!(segments, ["proxy" | "watch", ..] | ["namespaces", _, "finalize" | "status", ..])
 }
 
 /// The decoded segments of a path; a slash at the end of a discovery path means nothing.
@@ -195,13 +206,11 @@ impl<'a> Parameters<'a> {
     }
 
     fn refuse_watch(&self) -> Result<(), Status> {
-        // As Go's strconv.ParseBool reads it, except that what is no boolean is no watch.
-        match self.first("watch") {
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => {
-                Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics")))
-            }
-            _ => Ok(()),
+        // What is authorized as a watch must not be answered as a list.
+        if self.first("watch").is_some_and(asks_for_watch) {
+            return Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics")));
         }
+        Ok(())
     }
 
     /// A field selector can only repeat the name that the path has already.

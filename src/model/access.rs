@@ -235,12 +235,13 @@ impl ResourceAttributes {
             let mut parameters = url::form_urlencoded::parse(query.as_bytes());
             parameters.find(|(key, _)| key == name).map(|(_, value)| value)
         };
-        let fields =
-            first("fieldSelector").and_then(|text| field_selector::parse(&text)).unwrap_or_default();
+        let fields = first("fieldSelector")
+            .and_then(|text| field_selector::parse(&text))
+            .unwrap_or_default();
         if self.name.is_empty() && self.verb == "get" {
             let watch = first("watch").is_some_and(|value| asks_for_watch(&value));
-            self.verb = if watch { "watch" } else { "list" }.to_owned();
-            self.name = field_selector::exact_name(&fields).unwrap_or_default().to_owned();
+            if watch { "watch" } else { "list" }.clone_into(&mut self.verb);
+            field_selector::exact_name(&fields).unwrap_or_default().clone_into(&mut self.name);
         }
         if self.name.is_empty() && self.verb == "delete" {
             "deletecollection".clone_into(&mut self.verb);

@@ -21,16 +21,19 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use self::access::Access;
 use self::process::Process;
 use self::requests::{RequestCounts, RequestDurations, Requests};
 use super::chain;
 
+mod access;
 mod labels;
 mod process;
 mod requests;
 #[cfg(test)]
 mod tests;
 
+pub use self::access::{Authentication, Authorization, Review};
 pub use self::labels::{ApiGroup, DiscoveryOutcome, Operation, QueryOutcome, Verb};
 
 /// The `Content-Type` of [`Metrics::encode`].
@@ -41,6 +44,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Metrics {
     registry: Registry,
     requests: Arc<Requests>,
+    access: Access,
     backends: Backends,
     snapshot: Arc<SnapshotSource>,
     discovery: Discovery,
@@ -62,6 +66,7 @@ impl Metrics {
         let snapshot = Arc::new(SnapshotSource::default());
         let this = Self {
             requests,
+            access: Access::register(&mut registry),
             backends: Backends::register(&mut registry),
             discovery: Discovery::register(&mut registry),
             config_reloads: register(
