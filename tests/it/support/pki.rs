@@ -32,6 +32,19 @@ impl Authority {
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
+    /// Whoever holds a certificate of this authority, and signs with it whether it may or not.
+    pub(crate) fn subordinate(&self, common_name: &str, may_sign: bool) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        if may_sign {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
     /// A certificate for servers at 127.0.0.1 and for clients.
     pub(crate) fn issue(&self) -> Pair {
         let key = KeyPair::generate().unwrap();
@@ -40,21 +53,18 @@ impl Authority {
         Pair { cert: cert.pem(), key: key.serialize_pem() }
     }
 
-    /// A certificate for a client with this common name and these organizations, changed as the
-    /// test likes.
+    /// A certificate for a client with this common name and organization, changed as the test
+    /// likes.
     pub(crate) fn client(
         &self,
         common_name: &str,
-        organizations: &[&str],
+        organization: &str,
         change: impl FnOnce(&mut CertificateParams),
     ) -> Pair {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        for organization in organizations {
-            // The same kind of name twice takes a name of two parts; one is all tests need.
-            params.distinguished_name.push(DnType::OrganizationName, *organization);
-        }
+        params.distinguished_name.push(DnType::OrganizationName, organization);
         params.distinguished_name.push(DnType::CommonName, common_name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         change(&mut params);

@@ -39,6 +39,8 @@ pub(crate) struct Start<'a> {
     pub(crate) prometheus: &'a str,
     /// The text of `--kubeconfig`; standalone where it is empty.
     pub(crate) kubeconfig: &'a str,
+    /// Names and texts of further files in its directory.
+    pub(crate) files: &'a [(&'a str, &'a str)],
     /// Further flags; `{dir}` stands for the directory with `config.yaml`, `objects.yaml` and the
     /// serving certificate.
     pub(crate) flags: &'a [&'a str],
@@ -141,6 +143,9 @@ pub(crate) async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool)
 fn command(start: &Start<'_>, directory: &Path) -> Command {
     let inside = |flag: &str| flag.replace("{dir}", directory.to_str().unwrap());
     fs::write(directory.join("config.yaml"), start.config).unwrap();
+    for (name, text) in start.files {
+        fs::write(directory.join(name), text).unwrap();
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     command
         .args(["serve", "--log-format=json", "--secure-port=0", "--admin-port=0"])

@@ -1,0 +1,1 @@
+//! The same in short against a real API server.
