@@ -78,8 +78,8 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let poll = args.config_poll_interval;
     tokio::spawn(reload::follow(settings.config, text, poll, changed, metrics.clone(), stop));
 
-    info!(address = %secure.local_addr(), "Serving the metrics APIs");
-    info!(address = %admin.local_addr(), "Serving admin");
+    info!(address = %secure.local_addr(), "serving the metrics APIs");
+    info!(address = %admin.local_addr(), "serving admin");
     let context = Context { limits: Limits::default(), shutdown, metrics: Arc::clone(&metrics) };
     let api = api(engine, access, &health, &metrics);
     let admin_handler = admin_handler(health, metrics);
@@ -87,7 +87,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         secure.serve(tls, context.clone(), api),
         admin.serve_plain(context, admin_handler)
     );
-    info!(cut, "Stopped");
+    info!(cut, "stopped");
     Ok(())
 }
 

@@ -13,9 +13,20 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::serve::ServeArgs;
 
+/// The program that prometheus-adapter's chart names as the first argument. It is left out, so that
+/// a changed image is all that the chart needs.
+const ADAPTER: &str = "/adapter";
+
 /// Metrics for the native HorizontalPodAutoscaler, computed from Prometheus.
 #[derive(Debug, Parser)]
-#[command(name = "plimsoll", version, about, args_conflicts_with_subcommands = true)]
+// Of a flag that is given twice the last counts, as in prometheus-adapter: charts append flags.
+#[command(
+    name = "plimsoll",
+    version,
+    about,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -43,7 +54,9 @@ pub fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Invocation, clap::Error> {
     let mut command = ignored::declare(Cli::command()).mut_subcommand("serve", ignored::declare);
-    let matches = command.try_get_matches_from_mut(arguments)?;
+    let arguments = arguments.into_iter().map(Into::<OsString>::into).enumerate();
+    let arguments = arguments.filter(|(index, argument)| *index != 1 || argument != ADAPTER);
+    let matches = command.try_get_matches_from_mut(arguments.map(|(_, argument)| argument))?;
     let ignored = match matches.subcommand() {
         Some((_, matches)) => ignored::given(matches),
         None => ignored::given(&matches),

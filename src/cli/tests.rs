@@ -19,6 +19,16 @@ fn no_subcommand_is_serve() {
 }
 
 #[test]
+fn of_a_flag_that_is_given_twice_the_last_counts() {
+    for prefix in ["", "serve "] {
+        let flags = "--config a --config b --prometheus-header A=1 --prometheus-header B=2";
+        let serve = invoke(&format!("{prefix}{flags}")).serve;
+        assert_eq!(serve.config, Some("b".into()));
+        assert_eq!(serve.prometheus.prometheus_header.len(), 2);
+    }
+}
+
+#[test]
 fn the_defaults_are_those_of_prometheus_adapter() {
     let serve = invoke("--config a.yaml").serve;
     let settings = serve.settings().unwrap();
@@ -37,7 +47,7 @@ fn a_deployment_of_the_helm_chart_starts_and_is_told_what_has_no_meaning() {
         --prometheus-url=http://prometheus.default.svc:9090 --metrics-relist-interval=1m --v=4 \
         --config=/etc/adapter/config.yaml --profiling=false --audit-log-path - \
         --tls-cipher-suites TLS_AES_128_GCM_SHA256 --disable-http2 --client-qps 50";
-    for prefix in ["", "serve "] {
+    for prefix in ["", "serve ", "/adapter "] {
         let Invocation { serve, ignored } = invoke(&format!("{prefix}{flags}"));
         assert_eq!(serve.logging.verbosity, 4);
         assert!(serve.serving.disable_http2);

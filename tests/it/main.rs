@@ -10,7 +10,9 @@
 )]
 
 mod access;
+mod adapter;
 mod backend;
 mod cluster;
+mod readme;
 mod standalone;
 mod support;

@@ -5,6 +5,9 @@
 //! and the root within its validity, for the use of client authentication
 //! (staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go).
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use http::HeaderMap;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -57,18 +57,27 @@ impl Plimsoll {
 
     /// Starts the binary and waits until it listens.
     pub(crate) fn start_unready(start: &Start<'_>) -> Self {
+        Self::try_start(start)
+            .unwrap_or_else(|(status, log)| panic!("it does not serve: {status}: {log:?}"))
+    }
+
+    /// Starts the binary and waits until it listens; exit status and log where it does not.
+    pub(crate) fn try_start(start: &Start<'_>) -> Result<Self, (ExitStatus, Vec<Value>)> {
         let directory = tempfile::tempdir().unwrap();
         let mut command = command(start, directory.path());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let addresses = follow(&mut child, Arc::clone(&log));
-        let next = || {
-            addresses
-                .recv_timeout(PATIENCE)
-                .unwrap_or_else(|_| panic!("it does not serve: {:?}", log.lock().unwrap()))
-        };
-        let (secure, admin) = (next(), next());
-        Self { child, directory, log, secure, admin }
+        let next = || addresses.recv_timeout(PATIENCE);
+        match next().and_then(|secure| Ok((secure, next()?))) {
+            Ok((secure, admin)) => Ok(Self { child, directory, log, secure, admin }),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err((child.wait().unwrap(), log.lock().unwrap().clone()))
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("it does not serve: {:?}", log.lock().unwrap())
+            }
+        }
     }
 
     /// Runs the binary to its end, for starts that fail: exit status and log.
@@ -175,7 +184,7 @@ fn follow(child: &mut Child, log: Arc<Mutex<Vec<Value>>>) -> Receiver<SocketAddr
         for line in lines.map_while(Result::ok) {
             let entry = serde_json::from_str(&line).unwrap_or(Value::String(line));
             let message = entry["message"].as_str().unwrap_or_default();
-            if message.starts_with("Serving ") {
+            if ["serving the metrics APIs", "serving admin"].contains(&message) {
                 let address = entry["address"].as_str().unwrap().parse().unwrap();
                 let _nobody_waits = found.send(address);
             }
