@@ -14,6 +14,7 @@ use crate::model::object::GroupResource;
 use crate::model::selector::Selector;
 use crate::serve::health::Probe;
 use crate::wire::GroupVersion;
+use crate::wire::negotiate::is_true;
 use crate::wire::status::Status;
 
 /// What a path stands for.
@@ -143,7 +144,7 @@ fn custom(segments: &[&str], parameters: &Parameters<'_>) -> Result<CustomDemand
     if [resource, namespace.unwrap_or(name), name, metric].contains(&"") {
         return Err(Status::path_not_found());
     }
-    parameters.refuse_watch()?;
+    parameters.refuse_watch(is_true)?;
     parameters.check_field_selector(name)?;
     let target = if name == "*" {
         Target::Selected(parameters.selector("labelSelector")?)
@@ -171,7 +172,8 @@ fn external(segments: &[&str], parameters: &Parameters<'_>) -> Result<ExternalDe
     if namespace.is_empty() || metric.is_empty() {
         return Err(Status::path_not_found());
     }
-    parameters.refuse_watch()?;
+    // What is authorized as a watch must not be answered as a list.
+    parameters.refuse_watch(asks_for_watch)?;
     parameters.check_field_selector("")?;
     Ok(ExternalDemand {
         namespace: namespace.to_owned(),
@@ -205,9 +207,8 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn refuse_watch(&self) -> Result<(), Status> {
-        // What is authorized as a watch must not be answered as a list.
-        if self.first("watch").is_some_and(asks_for_watch) {
+    fn refuse_watch(&self, is_watch: fn(&str) -> bool) -> Result<(), Status> {
+        if self.first("watch").is_some_and(is_watch) {
             return Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics")));
         }
         Ok(())

@@ -143,7 +143,7 @@ impl Form {
 
 /// Whether a query parameter says yes, in the words of Go's `strconv.ParseBool`; what is no boolean
 /// is a no.
-fn is_true(value: &str) -> bool {
+pub fn is_true(value: &str) -> bool {
     matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
 }
 

@@ -113,7 +113,7 @@ fn a_bundle_without_or_with_a_bad_certificate_is_refused() {
     let (pem, _) = pki(IsCa::Ca(BasicConstraints::Unconstrained));
     let block =
         |text: &str| format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----");
-    let bundles = [String::new(), "text".to_owned(), pem.clone() + &block("AAAA"), block("*")];
+    let bundles = [String::new(), "text".to_owned(), pem + &block("AAAA"), block("*")];
     let errors = bundles.map(|bundle| Authorities::parse(&bundle, "the bundle").unwrap_err());
     assert_eq!(
         errors.map(|error| error.to_string()),
