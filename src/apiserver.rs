@@ -1,4 +1,5 @@
-//! The aggregated API server: `custom.metrics.k8s.io` and `external.metrics.k8s.io`.
+//! The aggregated API server: `custom.metrics.k8s.io`, `external.metrics.k8s.io` and, where there
+//! are rules for it, `metrics.k8s.io`.
 //!
 //! A request goes from authentication and authorization over its [path] to the engine or to a document that is
 //! ready, and comes back in the form that the client takes. Every answer that is not 2xx is a
@@ -9,6 +10,7 @@ pub mod access;
 pub mod discovery;
 pub mod failure;
 pub mod path;
+pub mod usage;
 pub mod values;
 
 use std::sync::Arc;
@@ -17,18 +19,20 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
+use jiff::Timestamp;
 
 use self::access::Access;
 use self::discovery::Discovery;
-use self::path::{MetricRoute, Parameters, Route};
+use self::path::{MetricRoute, Parameters, Route, UsageRoute};
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
-use crate::engine::demand::Demand;
+use crate::engine::demand::{Demand, Target};
 use crate::engine::ports::{Backend, Inventory};
 use crate::model::object::GroupResource;
 use crate::serve::Peer;
 use crate::serve::health::{self, Health, Probe};
 use crate::telemetry::metrics::{ApiGroup, Metrics, Verb};
+use crate::wire::metrics::Seconds;
 use crate::wire::negotiate::{Endpoint, Form, negotiate};
 use crate::wire::status::Status;
 use crate::wire::{GroupVersion, compress, table};
@@ -103,6 +107,10 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
                 refuse_writing(request.method(), "metrics")?;
                 self.values(&metric, request.headers(), parameters).await
             }
+            Route::Usage(usage) => {
+                refuse_writing(request.method(), "metrics")?;
+                self.usage(&usage, request.headers(), parameters).await
+            }
         }
     }
 
@@ -115,6 +123,7 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
         let endpoint = match route.version {
             GroupVersion::Custom(_) => Endpoint::MetricList,
             GroupVersion::External => Endpoint::ExternalMetricList,
+            GroupVersion::Resource => Endpoint::Usage,
         };
         let choice = negotiate(endpoint, headers, parameters.first("pretty"))?;
         let include = table::IncludeObject::parse(parameters.first("includeObject"))?;
@@ -132,10 +141,27 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
             }
             _ => return Err(Status::internal("the answer is not of the kind that was asked for")),
         };
-        let mut response = Response::new(body);
-        let content_type = HeaderValue::from_static(choice.form.content_type());
-        response.headers_mut().insert(CONTENT_TYPE, content_type);
-        Ok(response)
+        Ok(with_content_type(body, choice.form))
+    }
+
+    async fn usage(
+        &self,
+        route: &UsageRoute,
+        headers: &HeaderMap,
+        parameters: &Parameters<'_>,
+    ) -> Result<Response<Bytes>, Status> {
+        let choice = negotiate(Endpoint::Usage, headers, parameters.first("pretty"))?;
+        let include = table::IncludeObject::parse(parameters.first("includeObject"))?;
+        let demand = Demand::Usage(route.demand.clone());
+        let evaluation =
+            self.engine.answer(&demand).await.map_err(|error| failure::status(&error, &demand))?;
+        let Answer::Usage(answer) = &evaluation.answer else {
+            return Err(Status::internal("the answer is not of the kind that was asked for"));
+        };
+        let now = Seconds(Timestamp::now().as_second());
+        let inventory = self.engine.inventory();
+        let body = usage::respond(answer, route, choice, include, now, inventory)?;
+        Ok(with_content_type(body, choice.form))
     }
 
     fn health(&self, probe: Probe, query: Option<&str>) -> Response<Bytes> {
@@ -146,6 +172,13 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
         response.headers_mut().insert(CONTENT_TYPE, content_type);
         response
     }
+}
+
+fn with_content_type(body: Bytes, form: Form) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    let content_type = HeaderValue::from_static(form.content_type());
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
 }
 
 fn route<T>(request: &Request<T>, parameters: &Parameters<'_>) -> Result<Route, Status> {
@@ -194,6 +227,7 @@ fn namespace(demand: &Demand) -> &str {
     match demand {
         Demand::Custom(demand) => demand.namespace.as_deref().unwrap_or_default(),
         Demand::External(demand) => &demand.namespace,
+        Demand::Usage(_) => "",
     }
 }
 
@@ -204,10 +238,15 @@ fn labels(method: &Method, route: &Result<Route, Status>) -> (Verb, ApiGroup) {
         Ok(Route::Metric(MetricRoute { demand: Demand::External(_), .. })) => {
             ApiGroup::ExternalMetrics
         }
+        Ok(Route::Usage(_)) => ApiGroup::ResourceMetrics,
         _ => ApiGroup::NonResource,
     };
-    let verb = match (method, group) {
-        (&Method::GET | &Method::HEAD, ApiGroup::ExternalMetrics) => Verb::List,
+    let lists = match route {
+        Ok(Route::Usage(usage)) => matches!(usage.target, Target::Selected(_)),
+        _ => group == ApiGroup::ExternalMetrics,
+    };
+    let verb = match (method, lists) {
+        (&Method::GET | &Method::HEAD, true) => Verb::List,
         (&Method::GET | &Method::HEAD, _) => Verb::Get,
         _ => Verb::Other,
     };

@@ -27,7 +27,7 @@ use crate::cluster::authn::Authenticator;
 use crate::cluster::authz::Authorizer;
 use crate::cluster::file::FileInventory;
 use crate::cluster::watch::WatchInventory;
-use crate::cluster::{AnyInventory, client};
+use crate::cluster::{self, AnyInventory, client};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::discovery::{Discovery, Schedule};
@@ -36,7 +36,7 @@ use crate::serve::certificate::{self, Certificate, Source};
 use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
-use crate::telemetry::metrics::{Metrics, SnapshotState};
+use crate::telemetry::metrics::{Metrics, SnapshotState, WatchState};
 use crate::wire::negotiate::Form;
 use crate::wire::version;
 
@@ -177,10 +177,21 @@ async fn certificate(
 }
 
 fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
+    let watched = Arc::clone(engine);
     let engine = Arc::clone(engine);
     metrics.observe_snapshot(move || SnapshotState {
         age: engine.demands().oldest_answer(),
         demands: engine.demands().len(),
+    });
+    metrics.observe_watches(move || {
+        let watches = watched.inventory().watches().into_iter();
+        let state = |watch: cluster::watch::WatchState| WatchState {
+            resource: watch.resource.to_string(),
+            age: watch.age,
+            objects: watch.objects,
+            failures: watch.failures,
+        };
+        watches.map(state).collect()
     });
 }
 

@@ -1,17 +1,19 @@
 //! What the cluster knows: which kinds and objects exist, who asks, and what they may.
 //!
 //! Kinds and objects come from a file or from an API server, and both implement the engine's port
-//! [`Inventory`]; names and labels are all that is kept of an object. Who asks ([`authn`]) and what
-//! they may ([`authz`]) is the API server's to say.
+//! [`Inventory`]; name, labels and controller are all that is kept of an object. Who asks
+//! ([`authn`]) and what they may ([`authz`]) is the API server's to say.
 
 pub mod authn;
 pub mod authz;
 mod cache;
 pub mod client;
+mod definitions;
 mod discovery;
 mod explain;
 pub mod file;
 mod follow;
+mod intern;
 mod kinds;
 pub mod reviews;
 pub mod watch;
@@ -23,7 +25,7 @@ use crate::model::inventory::Objects;
 use crate::model::object::{Kind, Kinds};
 
 use file::FileInventory;
-use watch::WatchInventory;
+use watch::{WatchInventory, WatchState};
 
 /// Either inventory, for a program that learns from its flags which one it has.
 #[derive(Debug)]
@@ -32,6 +34,16 @@ pub enum AnyInventory {
     File(FileInventory),
     /// An API server.
     Watch(WatchInventory),
+}
+
+impl AnyInventory {
+    /// How well each kind is followed; none where there is no API server.
+    pub fn watches(&self) -> Vec<WatchState> {
+        match self {
+            Self::File(_) => Vec::new(),
+            Self::Watch(watch) => watch.watches(),
+        }
+    }
 }
 
 impl Inventory for AnyInventory {

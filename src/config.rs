@@ -1,8 +1,7 @@
 //! The configuration file: what a person writes, checked and compiled.
 //!
-//! It is a superset of prometheus-adapter's: `rules` and `externalRules` mean what they mean there,
-//! and `resourceRules` is checked but not served yet. Every other key is an error. All mistakes of
-//! a file are told at once, each as `FILE:LINE: rules[3].name.as: what is wrong`; only a mistake
+//! It is a superset of prometheus-adapter's: `rules`, `externalRules` and `resourceRules` mean what
+//! they mean there. Every other key is an error. All mistakes of a file are told at once, each as `FILE:LINE: rules[3].name.as: what is wrong`; only a mistake
 //! in the YAML itself ends the reading. Pure: reading the file is somebody else's task.
 
 mod compile;
@@ -11,6 +10,7 @@ mod report;
 
 use std::sync::Arc;
 
+use crate::promql::resource_rules::ResourceRules;
 use crate::promql::rule::Rule;
 
 pub use report::ConfigError;
@@ -25,6 +25,8 @@ pub struct Config {
     pub rules: Vec<Arc<Rule>>,
     /// The rules of external metrics, in file order.
     pub external_rules: Vec<Arc<Rule>>,
+    /// The rules of resource metrics; `metrics.k8s.io` is served where there are some.
+    pub resource_rules: Option<Arc<ResourceRules>>,
     /// What loads but does not do what it seems to; each names file, line and path.
     pub warnings: Vec<String>,
 }

@@ -26,6 +26,7 @@ pub mod ports;
 pub mod refresh;
 #[cfg(test)]
 mod tests;
+pub mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,7 +120,16 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     /// Plans a demand, asks the backend and makes the answer.
     async fn evaluate(&self, demand: &Demand) -> Result<Answer, Error> {
         let now = Timestamp::now();
-        let plan = plan::plan(demand, &self.catalog.load(), &self.inventory).await?;
+        let catalog = self.catalog.load_full();
+        let plan = match demand {
+            Demand::Custom(demand) => plan::custom(demand, &catalog, &self.inventory).await?,
+            Demand::External(demand) => plan::external(demand, &catalog)?,
+            Demand::Usage(demand) => {
+                let answer =
+                    usage::evaluate(demand, &catalog, &self.inventory, &self.backend, now).await?;
+                return Ok(Answer::Usage(answer));
+            }
+        };
         let result = self.backend.query(&plan.promql, now).await.map_err(|cause| {
             let (rule, promql) = (plan.rule.path.clone(), error::excerpt(&plan.promql));
             Error::Backend { rule, promql, cause }

@@ -8,4 +8,5 @@ pub mod inventory;
 pub mod object;
 pub mod quantity;
 pub mod selector;
+pub mod usage;
 pub mod value;

@@ -7,6 +7,7 @@ pub mod compat;
 pub mod matcher;
 pub mod naming;
 pub mod re2;
+pub mod resource_rules;
 pub mod resources;
 pub mod rule;
 pub mod template;

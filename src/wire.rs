@@ -1,5 +1,5 @@
-//! What goes over the wire: the documents of `custom.metrics.k8s.io` and
-//! `external.metrics.k8s.io`, discovery, `OpenAPI`, errors, and which form of them a client takes.
+//! What goes over the wire: the documents of `custom.metrics.k8s.io`,
+//! `external.metrics.k8s.io` and `metrics.k8s.io`, discovery, `OpenAPI`, errors, and which form of them a client takes.
 //!
 //! Pure: data goes in, bytes come out. Nothing in here reads a clock or knows of a connection.
 //! JSON has the field names, order and presence of Kubernetes' Go types, so that a client or a
@@ -22,6 +22,7 @@ pub mod openapi;
 mod protobuf;
 pub mod status;
 pub mod table;
+pub mod usage;
 pub mod version;
 
 /// A version of `custom.metrics.k8s.io`, in order of preference.
@@ -40,6 +41,8 @@ pub enum Group {
     Custom,
     /// `external.metrics.k8s.io`: values that describe series.
     External,
+    /// `metrics.k8s.io`: what nodes and pods use.
+    Resource,
 }
 
 /// A group and version that this server can serve, in the order of discovery.
@@ -49,6 +52,8 @@ pub enum GroupVersion {
     Custom(CustomVersion),
     /// `external.metrics.k8s.io/v1beta1`.
     External,
+    /// `metrics.k8s.io/v1beta1`.
+    Resource,
 }
 
 /// Which groups are served: those for which anything is configured.
@@ -58,17 +63,20 @@ pub struct Groups {
     pub custom: bool,
     /// Whether `external.metrics.k8s.io` is.
     pub external: bool,
+    /// Whether `metrics.k8s.io` is.
+    pub resource: bool,
 }
 
 impl Group {
     /// Every group, in the order of discovery.
-    pub const ALL: [Self; 2] = [Self::Custom, Self::External];
+    pub const ALL: [Self; 3] = [Self::Custom, Self::External, Self::Resource];
 
     /// The group's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Custom => "custom.metrics.k8s.io",
             Self::External => "external.metrics.k8s.io",
+            Self::Resource => "metrics.k8s.io",
         }
     }
 
@@ -80,6 +88,7 @@ impl Group {
                 GroupVersion::Custom(CustomVersion::V1Beta1),
             ],
             Self::External => &[GroupVersion::External],
+            Self::Resource => &[GroupVersion::Resource],
         }
     }
 }
@@ -106,6 +115,7 @@ impl GroupVersion {
         match self {
             Self::Custom(_) => Group::Custom,
             Self::External => Group::External,
+            Self::Resource => Group::Resource,
         }
     }
 
@@ -113,7 +123,7 @@ impl GroupVersion {
     pub const fn version(self) -> &'static str {
         match self {
             Self::Custom(CustomVersion::V1Beta2) => "v1beta2",
-            Self::Custom(CustomVersion::V1Beta1) | Self::External => "v1beta1",
+            Self::Custom(CustomVersion::V1Beta1) | Self::External | Self::Resource => "v1beta1",
         }
     }
 
@@ -123,14 +133,16 @@ impl GroupVersion {
             Self::Custom(CustomVersion::V1Beta2) => "custom.metrics.k8s.io/v1beta2",
             Self::Custom(CustomVersion::V1Beta1) => "custom.metrics.k8s.io/v1beta1",
             Self::External => "external.metrics.k8s.io/v1beta1",
+            Self::Resource => "metrics.k8s.io/v1beta1",
         }
     }
 
-    /// The kind of its answers.
+    /// The kind of its lists; of `metrics.k8s.io`, which has two, that of pods.
     pub const fn list_kind(self) -> &'static str {
         match self {
             Self::Custom(_) => "MetricValueList",
             Self::External => "ExternalMetricValueList",
+            Self::Resource => "PodMetricsList",
         }
     }
 }
@@ -141,6 +153,7 @@ impl Groups {
         match group {
             Group::Custom => self.custom,
             Group::External => self.external,
+            Group::Resource => self.resource,
         }
     }
 
@@ -169,7 +182,7 @@ mod tests {
         for (group, version) in [
             ("external.metrics.k8s.io", "v1beta2"),
             ("custom.metrics.k8s.io", "v1"),
-            ("metrics.k8s.io", "v1beta1"),
+            ("metrics.k8s.io", "v1"),
             ("", ""),
         ] {
             assert_eq!(GroupVersion::parse(group, version), None);

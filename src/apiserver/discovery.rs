@@ -20,14 +20,19 @@ use crate::wire::negotiate::{Choice, Endpoint, Form, Shape, negotiate};
 use crate::wire::status::Status;
 use crate::wire::{Group, GroupVersion, Groups, openapi, version};
 
-/// Every group is served always, whatever is configured: one that came and went with its rules
-/// would break whoever has registered it.
-const GROUPS: Groups = Groups { custom: true, external: true };
+/// The groups of metrics are served always, whatever is configured: one that came and went with its
+/// rules would break whoever has registered it. `metrics.k8s.io` is served while there are rules for
+/// it: mostly metrics-server serves it.
+const fn groups(resource: bool) -> Groups {
+    Groups { custom: true, external: true, resource }
+}
 
 /// The documents, and the catalog that those of discovery were written for.
 #[derive(Debug)]
 pub struct Discovery {
     openapi: openapi::Documents,
+    /// Those with `metrics.k8s.io`.
+    openapi_with_resource: openapi::Documents,
     version: crate::wire::document::Document,
     current: ArcSwapOption<Current>,
 }
@@ -42,7 +47,8 @@ impl Default for Discovery {
     /// Writes the documents that never change.
     fn default() -> Self {
         Self {
-            openapi: openapi::Documents::new(GROUPS),
+            openapi: openapi::Documents::new(groups(false)),
+            openapi_with_resource: openapi::Documents::new(groups(true)),
             version: version::document(),
             current: ArcSwapOption::empty(),
         }
@@ -65,6 +71,10 @@ impl Discovery {
         let Choice { form, shape } = negotiate(endpoint, headers, parameters.first("pretty"))?;
         let current = self.current(catalog);
         let documents = &current.documents;
+        let openapi = match current.catalog.resource_rules() {
+            Some(_) => &self.openapi_with_resource,
+            None => &self.openapi,
+        };
         let found = match document {
             Document::Groups if shape == Shape::AggregatedDiscovery => {
                 Some(documents.aggregated(form, headers))
@@ -78,11 +88,11 @@ impl Discovery {
             Document::Resources(group, version) => GroupVersion::parse(group, version)
                 .and_then(|version| documents.resource_list(version, form))
                 .map(|bytes| json(bytes, form)),
-            Document::OpenApiV2 => Some(self.openapi.v2(form, headers)),
-            Document::OpenApiV3 => Some(self.openapi.root(form, headers)),
+            Document::OpenApiV2 => Some(openapi.v2(form, headers)),
+            Document::OpenApiV3 => Some(openapi.root(form, headers)),
             Document::OpenApiV3Group(group, version) => GroupVersion::parse(group, version)
                 .and_then(|version| {
-                    self.openapi.version(version, parameters.first("hash"), form, headers)
+                    openapi.version(version, parameters.first("hash"), form, headers)
                 }),
             Document::Version => Some(json(self.version.bytes(form), form)),
         };
@@ -95,7 +105,8 @@ impl Discovery {
         {
             return current;
         }
-        let documents = Documents::new(GROUPS, &resources(&catalog));
+        let groups = groups(catalog.resource_rules().is_some());
+        let documents = Documents::new(groups, &resources(&catalog));
         let LeftOut { custom, external } = documents.left_out();
         if custom + external > 0 {
             warn!(custom, external, "discovery does not list every metric; all are served");

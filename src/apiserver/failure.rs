@@ -37,5 +37,7 @@ fn not_found(demand: &Demand) -> Status {
         Demand::External(ExternalDemand { metric, .. }) => {
             Status::external_metric_not_found(metric)
         }
+        // The group is not served.
+        Demand::Usage(_) => Status::path_not_found(),
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
+use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target, UsageDemand};
 use crate::model::access::asks_for_watch;
 use crate::model::object::GroupResource;
 use crate::model::selector::Selector;
@@ -26,6 +26,8 @@ pub enum Route {
     Health(Probe),
     /// A value or values.
     Metric(MetricRoute),
+    /// What nodes or pods use.
+    Usage(UsageRoute),
 }
 
 /// A document that says what is served.
@@ -54,6 +56,17 @@ pub struct MetricRoute {
     pub version: GroupVersion,
     /// What is asked for.
     pub demand: Demand,
+}
+
+/// A request for what objects use, and which of those that the demand has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageRoute {
+    /// What is asked for.
+    pub demand: UsageDemand,
+    /// Which objects of it.
+    pub target: Target,
+    /// `fieldSelector`, for lists.
+    pub fields: FieldSelector,
 }
 
 /// Parses a request's target.
@@ -89,6 +102,7 @@ fn metric(
     let demand = match version {
         GroupVersion::Custom(_) => custom(rest, parameters).map(Demand::Custom),
         GroupVersion::External => external(rest, parameters).map(Demand::External),
+        GroupVersion::Resource => return usage(rest, parameters).map(Route::Usage),
     }?;
     Ok(Route::Metric(MetricRoute { version, demand }))
 }
@@ -172,7 +186,6 @@ fn external(segments: &[&str], parameters: &Parameters<'_>) -> Result<ExternalDe
     if namespace.is_empty() || metric.is_empty() {
         return Err(Status::path_not_found());
     }
-    // What is authorized as a watch must not be answered as a list.
     parameters.refuse_watch(asks_for_watch)?;
     parameters.check_field_selector("")?;
     Ok(ExternalDemand {
@@ -180,6 +193,92 @@ fn external(segments: &[&str], parameters: &Parameters<'_>) -> Result<ExternalDe
         metric: metric.to_lowercase(),
         selector: parameters.selector("labelSelector")?,
     })
+}
+
+fn usage(segments: &[&str], parameters: &Parameters<'_>) -> Result<UsageRoute, Status> {
+    let pods = |namespace: &str| UsageDemand::Pods { namespace: Some(namespace.to_owned()) };
+    let (demand, name) = match segments {
+        ["nodes"] => (UsageDemand::Nodes, None),
+        ["nodes", name] => (UsageDemand::Nodes, Some(*name)),
+        ["pods"] => (UsageDemand::Pods { namespace: None }, None),
+        ["namespaces", namespace, "pods"] => (pods(namespace), None),
+        ["namespaces", namespace, "pods", name] => (pods(namespace), Some(*name)),
+        _ => return Err(Status::path_not_found()),
+    };
+    if name == Some("") || segments.get(1) == Some(&"") {
+        return Err(Status::path_not_found());
+    }
+    let (target, fields) = match name {
+        Some(name) => (Target::Named(name.to_owned()), FieldSelector::default()),
+        None => {
+            parameters.refuse_watch(asks_for_watch)?;
+            let selector = parameters.selector("labelSelector")?;
+            let fields = parameters.first("fieldSelector").unwrap_or_default();
+            (Target::Selected(selector), FieldSelector::parse(fields)?)
+        }
+    };
+    Ok(UsageRoute { demand, target, fields })
+}
+
+/// A field selector over the two fields that every object has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSelector(Vec<FieldTerm>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FieldTerm {
+    field: Field,
+    value: String,
+    equal: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Name,
+    Namespace,
+}
+
+impl FieldSelector {
+    /// Whether an object is selected.
+    pub fn matches(&self, namespace: &str, name: &str) -> bool {
+        self.0.iter().all(|FieldTerm { field, value, equal }| {
+            let found = match field {
+                Field::Name => name,
+                Field::Namespace => namespace,
+            };
+            (found == value) == *equal
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, Status> {
+        let terms = text.split(',').map(str::trim).filter(|term| !term.is_empty());
+        terms.map(FieldTerm::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl FieldTerm {
+    fn parse(term: &str) -> Result<Self, Status> {
+        let parts = term.split_once("!=").map(|(field, value)| (field, value, false));
+        let parts =
+            parts.or_else(|| term.split_once("==").map(|(field, value)| (field, value, true)));
+        let parts =
+            parts.or_else(|| term.split_once('=').map(|(field, value)| (field, value, true)));
+        let (field, value, equal) = parts.ok_or_else(|| invalid_field_selector(term))?;
+        let field = match field.trim() {
+            "metadata.name" => Field::Name,
+            "metadata.namespace" => Field::Namespace,
+            other => {
+                return Err(Status::bad_request(format!(
+                    "{other:?} is not a known field selector: only \"metadata.name\", \
+                     \"metadata.namespace\""
+                )));
+            }
+        };
+        Ok(Self { field, value: value.trim().to_owned(), equal })
+    }
+}
+
+fn invalid_field_selector(term: &str) -> Status {
+    Status::bad_request(format!("invalid field selector {term:?}: use metadata.name=NAME"))
 }
 
 /// The parameters of the query string, decoded. List options that mean nothing for metrics are
@@ -207,6 +306,8 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// What is authorized as a watch must not be answered as a list, so a list takes for a watch
+    /// what Kubernetes does ([`asks_for_watch`]); a value is no list, whatever its parameter says.
     fn refuse_watch(&self, is_watch: fn(&str) -> bool) -> Result<(), Status> {
         if self.first("watch").is_some_and(is_watch) {
             return Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics")));
@@ -221,9 +322,7 @@ impl<'a> Parameters<'a> {
                 if term.trim().is_empty() {
                     continue;
                 }
-                return Err(Status::bad_request(format!(
-                    "invalid field selector {term:?}: use metadata.name=NAME"
-                )));
+                return Err(invalid_field_selector(term));
             };
             let (field, value) = (field.trim(), value.trim_start_matches('=').trim());
             if field != "metadata.name" {

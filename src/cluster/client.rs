@@ -1,11 +1,15 @@
 //! The client of the API server: whose account it uses and how long it waits.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
 use kube::Client;
-use kube::client::ClientBuilder;
+use kube::client::{Body, ClientBuilder};
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tokio::sync::Mutex;
+use tokio::time::{MissedTickBehavior, interval};
 use tower::limit::RateLimitLayer;
 use tower::timeout::TimeoutLayer;
 
@@ -18,13 +22,15 @@ pub(super) const RESPOND: Duration = Duration::from_secs(30);
 /// is ended by the API server and not by us.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// How many requests are sent in a second at most. kube's watcher backs off after an error, but
-/// not after a watch that ends at once without one; 100,000 objects are listed in 100 requests.
+/// How many requests are sent in a second at most; 100,000 objects are listed in 100 requests.
 const REQUESTS: u64 = 100;
 /// How many reviews are asked for in a second at most, as by the API server's own extensions
 /// (staging/src/k8s.io/apiserver/pkg/server/options/authorization.go). They have a client of
 /// their own, so that a flood of requests to us does not keep the inventory waiting.
 const REVIEWS: u64 = 200;
+
+/// From one watch of a kind to the next, at least.
+const WATCHES: Duration = Duration::from_secs(1);
 
 /// Whose account is used against which API server.
 #[derive(Clone, Debug, Default)]
@@ -90,4 +96,25 @@ fn with_deadlines(mut config: Config, rate: u64) -> Result<Client, ClientError> 
         ClientBuilder::try_from(config).map_err(|error| ClientError::Build(Box::new(error)))?;
     let limit = RateLimitLayer::new(rate, Duration::from_secs(1));
     Ok(builder.with_layer(&TimeoutLayer::new(RESPOND)).with_layer(&limit).build())
+}
+
+/// A client for the lists and watches of one kind, which sends at most one watch each
+/// [`WATCHES`]. kube's watcher backs off after an error, but not after a watch that ends at once
+/// without one.
+pub(super) fn with_paced_watches(client: Client) -> Client {
+    let mut pace = interval(WATCHES);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let pace = Arc::new(Mutex::new(pace));
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (client, pace) = (client.clone(), Arc::clone(&pace));
+        async move {
+            let query = request.uri().query().unwrap_or_default();
+            if query.split('&').any(|parameter| parameter == "watch=true") {
+                pace.lock().await.tick().await;
+            }
+            client.send(request).await
+        }
+    });
+    Client::new(service, namespace)
 }

@@ -6,6 +6,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -16,8 +17,9 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::client::RESPOND;
+use super::client::{self, RESPOND};
 use super::explain;
+use super::intern::{Interner, OwnerRef};
 use crate::model::inventory::{Object, Objects};
 use crate::model::object::Kind;
 
@@ -40,6 +42,10 @@ pub(super) struct Follow {
     /// `None` until the first list is in.
     objects: ArcSwapOption<Objects>,
     progress: watch::Sender<Progress>,
+    failures: AtomicU64,
+    created: Instant,
+    /// Milliseconds after `created` at which somebody last asked.
+    last_asked: AtomicU64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -59,7 +65,14 @@ pub(super) struct Failure {
 
 impl Follow {
     pub(super) fn new(kind: Arc<Kind>) -> Self {
-        Self { kind, objects: ArcSwapOption::empty(), progress: watch::Sender::default() }
+        Self {
+            kind,
+            objects: ArcSwapOption::empty(),
+            progress: watch::Sender::default(),
+            failures: AtomicU64::new(0),
+            created: Instant::now(),
+            last_asked: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn kind(&self) -> &Arc<Kind> {
@@ -69,6 +82,23 @@ impl Follow {
     /// The objects as they were seen last.
     pub(super) fn current(&self) -> Option<Arc<Objects>> {
         self.objects.load_full()
+    }
+
+    /// Notes that somebody asks now.
+    pub(super) fn asked(&self) {
+        let after = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_asked.store(after, Ordering::Relaxed);
+    }
+
+    /// How long nobody has asked.
+    pub(super) fn idle(&self) -> Duration {
+        let asked = Duration::from_millis(self.last_asked.load(Ordering::Relaxed));
+        self.created.elapsed().saturating_sub(asked)
+    }
+
+    /// How often a list or watch has failed.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// Why they are not up to date.
@@ -98,12 +128,14 @@ impl Follow {
             kind: self.kind.kind.clone(),
             plural: self.kind.plural.clone(),
         };
-        let api = Api::<Metadata>::all_with(client, &resource);
+        let api = Api::<Metadata>::all_with(client::with_paced_watches(client), &resource);
         let config = watcher::Config::default().page_size(PAGE);
         let mut backoff = DefaultBackoff::default();
+        let mut interner = Interner::default();
         loop {
             let events = pin!(watcher::watcher(api.clone(), config.clone()));
-            let reason = self.consume(events, &mut backoff).await;
+            let view = View::new(self.current(), &mut interner);
+            let reason = self.consume(events, view, &mut backoff).await;
             self.failed(&reason);
             sleep(next_delay(&mut backoff)).await;
         }
@@ -113,9 +145,9 @@ impl Follow {
     async fn consume(
         &self,
         mut events: Pin<&mut impl Stream<Item = watcher::Result<Event<Metadata>>>>,
+        mut view: View<'_>,
         backoff: &mut DefaultBackoff,
     ) -> String {
-        let mut view = View::new(self.current());
         // When the last attempt after a failure began.
         let mut retried = Instant::now();
         let mut heard = Instant::now();
@@ -192,6 +224,7 @@ impl Follow {
     }
 
     fn failed(&self, reason: &str) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
         self.progress.send_modify(|progress| {
             let kind = self.kind.group_resource();
             let since = if let Some(failure) = &progress.failure {
@@ -219,20 +252,22 @@ enum Step {
 }
 
 /// The state as events make it, ahead of the published one.
-struct View {
+struct View<'a> {
     objects: Objects,
     /// A list that is not complete yet.
     listing: Option<Objects>,
+    interner: &'a mut Interner,
     changed: bool,
     /// When the next state may be published.
     publish_at: Instant,
 }
 
-impl View {
-    fn new(published: Option<Arc<Objects>>) -> Self {
+impl<'a> View<'a> {
+    fn new(published: Option<Arc<Objects>>, interner: &'a mut Interner) -> Self {
         Self {
             objects: published.map(|objects| (*objects).clone()).unwrap_or_default(),
             listing: None,
+            interner,
             changed: false,
             publish_at: Instant::now(),
         }
@@ -243,23 +278,46 @@ impl View {
         match event {
             Event::Init => self.listing = Some(Objects::default()),
             Event::InitApply(metadata) => {
-                insert(self.listing.get_or_insert_default(), metadata);
+                let (namespace, object) = self.object(&metadata.metadata);
+                // What has not changed is kept once while the old state serves.
+                let object = match self.objects.get(namespace, &object.name) {
+                    Some(known) if **known == object => Arc::clone(known),
+                    _ => Arc::new(object),
+                };
+                self.listing.get_or_insert_default().insert(namespace, object);
             }
             Event::InitDone => {
                 self.objects = self.listing.take().unwrap_or_default();
                 return true;
             }
             Event::Apply(metadata) => {
-                insert(&mut self.objects, metadata);
-                self.changed = true;
+                let (namespace, object) = self.object(&metadata.metadata);
+                self.changed |= self.objects.insert(namespace, Arc::new(object));
             }
             Event::Delete(metadata) => {
                 let namespace = metadata.namespace().unwrap_or_default();
-                self.objects.remove(&namespace, &metadata.name_any());
-                self.changed = true;
+                self.changed |= self.objects.remove(&namespace, &metadata.name_any());
             }
         }
         false
+    }
+
+    /// The namespace of an object, and what is kept of it.
+    fn object<'b>(&mut self, metadata: &'b ObjectMeta) -> (&'b str, Object) {
+        // The map is sorted by key already.
+        let labels = metadata.labels.iter().flatten();
+        let mut owners = metadata.owner_references.iter().flatten();
+        let controller = owners.find(|owner| owner.controller == Some(true));
+        let object = self.interner.object(
+            metadata.name.as_deref().unwrap_or_default(),
+            labels.map(|(key, value)| (key.as_str(), value.as_str())),
+            controller.map(|owner| OwnerRef {
+                api_version: &owner.api_version,
+                kind: &owner.kind,
+                name: &owner.name,
+            }),
+        );
+        (metadata.namespace.as_deref().unwrap_or_default(), object)
     }
 
     fn publish_if_changed(&mut self, published: &ArcSwapOption<Objects>) {
@@ -275,13 +333,66 @@ impl View {
     }
 }
 
-fn insert(objects: &mut Objects, metadata: Metadata) {
-    let ObjectMeta { name, namespace, labels, .. } = metadata.metadata;
-    // The map is sorted by key already.
-    let labels = labels.unwrap_or_default().into_iter();
-    let object = Object {
-        name: name.unwrap_or_default().into(),
-        labels: labels.map(|(key, value)| (key.into(), value.into())).collect(),
-    };
-    objects.insert(&namespace.unwrap_or_default(), object);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(name: &str, app: &str, resource_version: &str) -> Metadata {
+        serde_json::from_value(json!({
+            "apiVersion": "meta.k8s.io/v1",
+            "kind": "PartialObjectMetadata",
+            "metadata": {
+                "name": name, "namespace": "shop", "labels": {"app": app},
+                "resourceVersion": resource_version,
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "a"},
+                    {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "b",
+                     "controller": true},
+                ],
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_change_of_status_alone_makes_no_new_state() {
+        let mut interner = Interner::default();
+        let mut view = View::new(None, &mut interner);
+        let mut changes = |event| {
+            view.changed = false;
+            view.apply(event);
+            view.changed
+        };
+        assert_eq!(
+            [
+                changes(Event::Apply(pod("web-0", "web", "1"))),
+                changes(Event::Apply(pod("web-0", "web", "2"))),
+                changes(Event::Apply(pod("web-0", "api", "3"))),
+                changes(Event::Delete(pod("web-1", "web", "4"))),
+                changes(Event::Delete(pod("web-0", "api", "5"))),
+            ],
+            [true, false, true, false, true]
+        );
+    }
+
+    #[test]
+    fn a_new_list_keeps_the_objects_that_are_as_they_were() {
+        let mut interner = Interner::default();
+        let mut view = View::new(None, &mut interner);
+        let mut list = |apps: [&str; 2]| {
+            view.apply(Event::Init);
+            for (n, app) in apps.into_iter().enumerate() {
+                view.apply(Event::InitApply(pod(&format!("web-{n}"), app, "1")));
+            }
+            assert!(view.apply(Event::InitDone));
+            view.objects.clone()
+        };
+        let (before, after) = (list(["web", "web"]), list(["web", "api"]));
+        let same =
+            |name| Arc::ptr_eq(before.get("shop", name).unwrap(), after.get("shop", name).unwrap());
+        assert_eq!([same("web-0"), same("web-1")], [true, false]);
+        let owner = after.get("shop", "web-1").unwrap().owner.clone().unwrap();
+        assert_eq!((&*owner.kind, &*owner.name), ("ReplicaSet", "web"));
+    }
 }

@@ -1,10 +1,11 @@
 //! The inventory of a cluster: kinds from API discovery, objects from metadata-only watches.
 //!
-//! A kind is followed from the first time its objects are asked for. Reading is lock-free; while
-//! the API server is away the last state serves. Kinds are looked up again every few minutes, and
-//! sooner where somebody asks for one that is not known.
+//! A kind is followed from the first time its objects are asked for until nobody has asked for a
+//! while. Reading is lock-free; while the API server is away the last state serves. Kinds are
+//! looked up again every few minutes, and sooner when their definitions change or somebody asks
+//! for one that is not known.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::definitions;
 pub use super::discovery::DiscoveryError;
 use super::discovery::{self, Catalog};
 use super::follow::Follow;
@@ -25,6 +27,13 @@ use crate::model::object::{GroupResource, Kind, Kinds};
 const REFRESH: Duration = Duration::from_mins(5);
 /// How often at most, whatever is asked for.
 const REFRESH_AT_MOST: Duration = Duration::from_secs(30);
+/// How long after a change of a definition the kinds are looked up: it takes the API server a
+/// moment to serve a new one, and many come together.
+const SETTLE: Duration = Duration::from_secs(2);
+/// How long a kind is followed after the last question for it: twice as long as a demand lasts.
+const IDLE: Duration = Duration::from_mins(10);
+/// How often idle kinds are looked for.
+const IDLE_CHECK: Duration = Duration::from_mins(1);
 /// How long the first question for a kind waits for its objects.
 const FIRST_LIST: Duration = Duration::from_secs(5);
 
@@ -47,6 +56,8 @@ pub struct WatchState {
     pub age: Duration,
     /// What the API server said last, while it is not.
     pub failure: Option<Arc<str>>,
+    /// How often a list or watch has failed.
+    pub failures: u64,
 }
 
 struct Shared {
@@ -57,6 +68,8 @@ struct Shared {
     change: Mutex<()>,
     /// Somebody asked for a kind that is not known.
     unknown: Notify,
+    /// A definition of a kind has changed.
+    redefined: Notify,
     stop: CancellationToken,
 }
 
@@ -79,10 +92,25 @@ impl WatchInventory {
             follows: ArcSwap::default(),
             change: Mutex::default(),
             unknown: Notify::new(),
+            redefined: Notify::new(),
             stop: stop.clone(),
         });
         let refresh = Arc::clone(&shared).refresh();
         tokio::spawn(stop.clone().run_until_cancelled_owned(refresh));
+        let retire = Arc::clone(&shared).retire_idle();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(retire));
+        if shared
+            .catalog
+            .load()
+            .kinds
+            .resolve(&GroupResource::parse(definitions::RESOURCE))
+            .is_some()
+        {
+            let shared = Arc::clone(&shared);
+            let watch =
+                async move { definitions::watch(shared.client.clone(), &shared.redefined).await };
+            tokio::spawn(stop.clone().run_until_cancelled_owned(watch));
+        }
         Ok(Self { shared, _stop_on_drop: stop.drop_guard() })
     }
 
@@ -96,6 +124,7 @@ impl WatchInventory {
                 objects: following.follow.current().map(|objects| objects.len()),
                 age: failure.as_ref().map_or(Duration::ZERO, |failure| failure.since.elapsed()),
                 failure: failure.map(|failure| failure.reason),
+                failures: following.follow.failures(),
             }
         };
         let mut states: Vec<_> = follows.values().map(state).collect();
@@ -114,7 +143,10 @@ impl Inventory for WatchInventory {
     }
 
     fn current(&self, kind: &Kind) -> Option<Arc<Objects>> {
-        self.shared.follows.load().get(kind)?.follow.current()
+        let follows = self.shared.follows.load();
+        let Following { follow, .. } = follows.get(kind)?;
+        follow.asked();
+        follow.current()
     }
 
     async fn objects(&self, kind: &Arc<Kind>) -> Result<Option<Arc<Objects>>, InventoryError> {
@@ -143,8 +175,9 @@ impl Shared {
     fn follow(&self, kind: &Arc<Kind>) -> Arc<Follow> {
         let _change = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let follows = self.follows.load();
-        if let Some(following) = follows.get(kind) {
-            return Arc::clone(&following.follow);
+        if let Some(Following { follow, .. }) = follows.get(kind) {
+            follow.asked();
+            return Arc::clone(follow);
         }
         let follow = Arc::new(Follow::new(Arc::clone(kind)));
         let stop = self.stop.child_token();
@@ -164,6 +197,7 @@ impl Shared {
             tokio::select! {
                 () = sleep(REFRESH) => {}
                 () = self.unknown.notified() => sleep_until(asked + REFRESH_AT_MOST).await,
+                () = self.redefined.notified() => sleep(SETTLE).await,
             }
             match discovery::discover(&self.client, &self.catalog.load_full()).await {
                 Ok(catalog) => {
@@ -181,15 +215,31 @@ impl Shared {
         }
     }
 
+    /// Ends the watches that nobody needs any more, for ever.
+    async fn retire_idle(self: Arc<Self>) {
+        loop {
+            sleep(IDLE_CHECK).await;
+            self.end_watches(|_, follow| follow.idle() > IDLE, "nobody asks for the kind any more");
+        }
+    }
+
     /// Ends the watches of kinds that are gone or go by another version now.
     fn forget_kinds_missing_in(&self, catalog: &Catalog) {
+        let known: HashSet<&Kind> = catalog.kinds.iter().map(|kind| &**kind).collect();
+        self.end_watches(|kind, _| !known.contains(kind), "the kind is gone");
+    }
+
+    fn end_watches(&self, ends: impl Fn(&Kind, &Follow) -> bool, why: &str) {
         let _change = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let known: std::collections::HashSet<&Kind> =
-            catalog.kinds.iter().map(|kind| &**kind).collect();
         let mut changed = Follows::clone(&self.follows.load());
-        for (_, following) in changed.extract_if(|kind, _| !known.contains(&**kind)) {
-            following.stop.cancel();
-            tracing::info!(kind = %following.follow.kind().group_resource(), "the kind is gone");
+        let ended: Vec<_> =
+            changed.extract_if(|kind, following| ends(kind, &following.follow)).collect();
+        if ended.is_empty() {
+            return;
+        }
+        for (kind, Following { stop, .. }) in ended {
+            stop.cancel();
+            tracing::info!(kind = %kind.group_resource(), "not followed any more: {why}");
         }
         self.follows.store(Arc::new(changed));
     }
@@ -197,7 +247,7 @@ impl Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { client: _, catalog, follows, change: _, unknown: _, stop: _ } = self;
+        let Self { catalog, follows, .. } = self;
         let (catalog, follows) = (catalog.load(), follows.load());
         f.debug_struct("Shared").field("catalog", &catalog).field("follows", &follows).finish()
     }

@@ -12,6 +12,7 @@ use crate::model::duration;
 use crate::model::object::GroupResource;
 use crate::promql::matcher::is_label_name;
 use crate::promql::naming::{Filter, Namer, NamingError};
+use crate::promql::resource_rules::{ResourceRule, ResourceRules};
 use crate::promql::resources::Resources;
 use crate::promql::rule::{Rule, refused_external_name};
 use crate::promql::template::{Fields, Template};
@@ -38,10 +39,10 @@ pub(super) fn config(file: File, report: &mut Report<'_>) -> Config {
     let File { rules, external_rules, resource_rules } = file;
     let rules = list(List::Custom, rules, report);
     let external_rules = list(List::External, external_rules, report);
-    if let Some(Spanned { value, referenced, .. }) = resource_rules {
-        check_resource_rules(value, referenced, report);
-    }
-    Config { rules, external_rules, warnings: Vec::new() }
+    let resource_rules = resource_rules.and_then(|Spanned { value, referenced, .. }| {
+        self::resource_rules(value, referenced, report).map(Arc::new)
+    });
+    Config { rules, external_rules, resource_rules, warnings: Vec::new() }
 }
 
 fn list(
@@ -190,7 +191,7 @@ impl Compiler<'_, '_> {
             self.warn(r#as.as_ref(), "name.as", what);
         }
         let constant = namer.constant();
-        if let Some(name) = constant.filter(|name| refused_external_name(name))
+        if let Some(name) = constant.filter(|name| refused_external_name(&name.to_lowercase()))
             && self.list == List::External
         {
             let what = format!(
@@ -259,27 +260,60 @@ fn resources(
     }
 }
 
-/// Checks `resourceRules` as prometheus-adapter does when it starts.
-fn check_resource_rules(rules: file::ResourceRules, at: Location, report: &mut Report<'_>) {
+/// Compiles `resourceRules`. What is missing is no mistake, as in prometheus-adapter: it harms the
+/// requests that need it.
+fn resource_rules(
+    rules: file::ResourceRules,
+    at: Location,
+    report: &mut Report<'_>,
+) -> Option<ResourceRules> {
     let file::ResourceRules { cpu, memory, window } = rules;
-    for (name, rule) in [("cpu", cpu), ("memory", memory)] {
-        let rule = rule.unwrap_or_default();
-        let path = format!("resourceRules.{name}");
-        let file::Resources { template, overrides, .. } = rule.resources.unwrap_or_default();
-        resources(template, overrides, &format!("{path}.resources"), at, report);
-        let queries = [("containerQuery", rule.container_query), ("nodeQuery", rule.node_query)];
-        for (field, query) in queries {
-            if let Err(error) = Template::compile(text(query.as_ref()), Fields::Query) {
-                let at = query.map_or(at, |query| query.referenced);
-                report.error(at, format!("{path}.{field}"), with_causes(&error));
-            }
+    let cpu = resource_rule("cpu", cpu, at, report);
+    let memory = resource_rule("memory", memory, at, report);
+    let window = match window.as_ref().map(|window| duration::parse(&window.value)).transpose() {
+        Ok(window) => Some(window.unwrap_or_default()),
+        Err(error) => {
+            let at = window.map_or(at, |window| window.referenced);
+            report.error(at, "resourceRules.window".to_owned(), with_causes(&error));
+            None
         }
+    };
+    Some(ResourceRules { cpu: cpu?, memory: memory?, window: window? })
+}
+
+fn resource_rule(
+    name: &str,
+    rule: Option<file::ResourceRule>,
+    at: Location,
+    report: &mut Report<'_>,
+) -> Option<ResourceRule> {
+    let path = format!("resourceRules.{name}");
+    let rule = rule.unwrap_or_default();
+    let file::Resources { template, overrides, .. } = rule.resources.unwrap_or_default();
+    let resources = resources(template, overrides, &format!("{path}.resources"), at, report);
+    let mut query = |field: &str, query: Option<Text>| {
+        let path = format!("{path}.{field}");
+        let text = text(query.as_ref());
+        let at = query.as_ref().map_or(at, |query| query.referenced);
+        if text.is_empty() {
+            report.warn(at, path.clone(), "it is missing, so that every request for it fails");
+        }
+        Template::compile(text, Fields::Query)
+            .map_err(|error| report.error(at, path, with_causes(&error)))
+            .ok()
+    };
+    let container_query = query("containerQuery", rule.container_query);
+    let node_query = query("nodeQuery", rule.node_query);
+    let container_label = rule.container_label.unwrap_or_default();
+    if container_label.is_empty() {
+        let what = "it is missing, so that containers have no names";
+        report.warn(at, format!("{path}.containerLabel"), what);
     }
-    if let Some(window) = window
-        && let Err(error) = duration::parse(&window.value)
-    {
-        report.error(window.referenced, "resourceRules.window".to_owned(), with_causes(&error));
-    }
-    let what = "metrics.k8s.io is not served yet: keep metrics-server or prometheus-adapter for it";
-    report.warn(at, "resourceRules".to_owned(), what);
+    Some(ResourceRule {
+        container_query: container_query?,
+        node_query: node_query?,
+        resources: resources?,
+        container_label,
+        path,
+    })
 }

@@ -9,9 +9,6 @@ use crate::model::object::Kinds;
 use crate::model::selector::Selector;
 use crate::promql::fixtures::{kind, kinds};
 
-const RESOURCE_RULES: &str = "resourceRules: metrics.k8s.io is not served yet: keep metrics-server \
-                              or prometheus-adapter for it";
-
 fn problems(text: &str) -> Vec<String> {
     parse("c.yaml", text).unwrap_err().problems().to_vec()
 }
@@ -33,7 +30,7 @@ fn the_stock_file_of_prometheus_adapter_loads() {
     let expected: Vec<_> =
         windows.into_iter().enumerate().map(|(index, it)| (index, it, true, true)).collect();
     assert_eq!(seen, expected);
-    assert_eq!(config.warnings, [format!("c.yaml:69: {RESOURCE_RULES}")]);
+    assert_eq!(config.warnings, [""; 0]);
     let query = config.rules[0].custom_query(
         "container_cpu_seconds_total",
         &kind("pods"),
@@ -53,7 +50,13 @@ fn the_stock_file_of_prometheus_adapter_loads() {
 fn the_config_map_of_prometheus_adapter_loads() {
     let config = parse("c.yaml", include_str!("../../tests/data/config/configmap.yaml")).unwrap();
     assert!(config.rules.is_empty() && config.external_rules.is_empty());
-    assert_eq!(config.warnings, [format!("c.yaml:4: {RESOURCE_RULES}")]);
+    assert_eq!(config.warnings, [""; 0]);
+    let rules = config.resource_rules.unwrap();
+    assert_eq!(rules.window, Duration::from_mins(5));
+    assert_eq!(
+        [&rules.cpu, &rules.memory].map(|rule| (rule.path.as_str(), rule.container_label.as_str())),
+        [("resourceRules.cpu", "container"), ("resourceRules.memory", "container")]
+    );
 }
 
 #[test]
@@ -159,7 +162,7 @@ fn all_mistakes_of_a_file_are_told_at_once() {
 externalRules:
 - seriesQuery: c
   resources: {namespaced: false}
-  name: {as: status}
+  name: {as: Status}
   metricsQuery: d
 resourceRules:
   cpu: {containerQuery: "<<.", resources: {template: x}}
@@ -181,7 +184,7 @@ resourceRules:
          there are .Series, .LabelMatchers, .LabelValuesByName, .GroupBy and .GroupBySlice",
         "c.yaml:17: rules[2].metricsQuery: line 1, column 9 of the template: range does not go \
          over a string",
-        "c.yaml:21: externalRules[0].name.as: an external metric cannot be called \"status\": \
+        "c.yaml:21: externalRules[0].name.as: an external metric cannot be called \"Status\": \
          Kubernetes takes its path for a subresource of the namespace",
         "c.yaml:24: resourceRules.cpu.resources.template: the template has to contain \
          <<.Resource>> as it is, so that it recognises labels",
@@ -193,6 +196,25 @@ resourceRules:
         ),
     ];
     assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn incomplete_resource_rules_load_with_a_warning() {
+    let config = parse("c.yaml", "resourceRules:\n  cpu: {nodeQuery: x}\n").unwrap();
+    let fails = "it is missing, so that every request for it fails";
+    let nameless = "it is missing, so that containers have no names";
+    assert_eq!(
+        config.warnings,
+        [
+            format!("c.yaml:2: resourceRules.cpu.containerQuery: {fails}"),
+            format!("c.yaml:2: resourceRules.cpu.containerLabel: {nameless}"),
+            format!("c.yaml:2: resourceRules.memory.containerQuery: {fails}"),
+            format!("c.yaml:2: resourceRules.memory.nodeQuery: {fails}"),
+            format!("c.yaml:2: resourceRules.memory.containerLabel: {nameless}"),
+        ]
+    );
+    assert_eq!(config.resource_rules.unwrap().window, Duration::ZERO);
+    assert!(parse("c.yaml", "resourceRules:\n").unwrap().resource_rules.is_none());
 }
 
 #[test]

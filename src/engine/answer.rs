@@ -9,6 +9,7 @@ use crate::model::inventory::Objects;
 use crate::model::object::Kind;
 use crate::model::quantity::Milli;
 use crate::model::selector::Selector;
+use crate::model::usage::ObjectUsage;
 use crate::model::value::Labels;
 
 /// An answer and when it was made.
@@ -33,6 +34,8 @@ pub enum Answer {
     Custom(CustomAnswer),
     /// Values of no object.
     External(ExternalAnswer),
+    /// What objects use of their machine.
+    Usage(UsageAnswer),
 }
 
 /// Values of one metric of some objects of one kind.
@@ -87,4 +90,17 @@ pub struct SeriesValue {
     pub value: Milli,
     /// The sample's time, in whole seconds since the Unix epoch.
     pub timestamp: i64,
+}
+
+/// What nodes or pods use of their machine.
+#[derive(Clone, Debug)]
+pub struct UsageAnswer {
+    /// The kind of the objects.
+    pub kind: Arc<Kind>,
+    /// The span of time that the rules say they look back over.
+    pub window: Duration,
+    /// The objects that have samples of both resources, in the order of an API list.
+    pub objects: Vec<ObjectUsage>,
+    /// The objects there were; `None` where there is no inventory.
+    pub chosen_from: Option<Arc<Objects>>,
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use crate::model::object::{Kind, Kinds, Scope};
 use crate::model::value::SeriesNames;
+use crate::promql::resource_rules::ResourceRules;
+use crate::promql::resources::Resources;
 use crate::promql::rule::{self, Rule};
 
 /// How many served names a "no such metric" suggests.
@@ -22,6 +24,7 @@ pub struct Catalog {
     kinds: Arc<Kinds>,
     custom: BTreeMap<String, Vec<CustomMetric>>,
     external: BTreeMap<String, Served>,
+    resource_rules: Option<Arc<ResourceRules>>,
     undiscovered: Vec<String>,
     problems: Vec<String>,
 }
@@ -63,14 +66,14 @@ impl Catalog {
     ) -> Self {
         let mut catalog = Self { kinds: Arc::clone(kinds), ..Self::default() };
         for Discovered { rule, series } in rules {
-            catalog.add_problems(&rule);
+            catalog.add_problems(&rule.path, &rule.resources);
             match series {
                 Ok(series) => catalog.add_custom(&rule, &series),
                 Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path)),
             }
         }
         for Discovered { rule, series } in external_rules {
-            catalog.add_problems(&rule);
+            catalog.add_problems(&rule.path, &rule.resources);
             match series {
                 Ok(series) => catalog.add_external(&rule, &series),
                 Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path)),
@@ -79,11 +82,20 @@ impl Catalog {
         catalog
     }
 
+    /// Serves resource metrics as well, where there are rules for them.
+    #[must_use]
+    pub fn with_resource_rules(mut self, rules: Option<Arc<ResourceRules>>) -> Self {
+        for rule in rules.iter().flat_map(|rules| [&rules.cpu, &rules.memory]) {
+            self.add_problems(&rule.path, &rule.resources);
+        }
+        self.resource_rules = rules;
+        self
+    }
+
     /// What a rule says of resources that this cluster does not have, or says twice.
-    fn add_problems(&mut self, rule: &Rule) {
-        let problems = rule.resources.problems(&self.kinds);
-        self.problems
-            .extend(problems.iter().map(|problem| format!("{}.resources: {problem}", rule.path)));
+    fn add_problems(&mut self, path: &str, resources: &Resources) {
+        let problems = resources.problems(&self.kinds);
+        self.problems.extend(problems.iter().map(|problem| format!("{path}.resources: {problem}")));
     }
 
     fn add_custom(&mut self, rule: &Arc<Rule>, series: &SeriesNames) {
@@ -138,6 +150,11 @@ impl Catalog {
     /// What an external metric is computed from; names are in lower case.
     pub fn external(&self, metric: &str) -> Option<&Served> {
         self.external.get(metric)
+    }
+
+    /// What resource metrics are computed from; none where they are not served.
+    pub fn resource_rules(&self) -> Option<&Arc<ResourceRules>> {
+        self.resource_rules.as_ref()
     }
 
     /// Every custom metric: name, resource with its group, and scope.

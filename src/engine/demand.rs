@@ -1,4 +1,5 @@
-//! What somebody needs now: one metric of some objects, or one external metric.
+//! What somebody needs now: one metric of some objects, one external metric, or what objects use
+//! of their machine.
 //!
 //! A demand is exactly what a request says, so that a request finds its answer with one hash
 //! look-up. Each has a slot that holds the latest outcome. The table of slots is copied when a
@@ -29,6 +30,8 @@ pub enum Demand {
     Custom(CustomDemand),
     /// A metric of no object.
     External(ExternalDemand),
+    /// What objects use of their machine.
+    Usage(UsageDemand),
 }
 
 impl fmt::Display for Demand {
@@ -48,6 +51,11 @@ impl fmt::Display for Demand {
             Self::External(ExternalDemand { namespace, metric, .. }) => {
                 write!(f, "{namespace}/{metric}")
             }
+            Self::Usage(UsageDemand::Nodes) => f.write_str("usage of nodes"),
+            Self::Usage(UsageDemand::Pods { namespace: Some(namespace) }) => {
+                write!(f, "usage of pods in {namespace}")
+            }
+            Self::Usage(UsageDemand::Pods { namespace: None }) => f.write_str("usage of pods"),
         }
     }
 }
@@ -85,6 +93,19 @@ pub struct ExternalDemand {
     pub metric: String,
     /// Which series, by their labels.
     pub selector: Selector,
+}
+
+/// The processor time and memory of all nodes, or of the pods of a namespace: whoever asks for
+/// some of them shares the queries with everybody else, and chooses from the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum UsageDemand {
+    /// Of every node.
+    Nodes,
+    /// Of pods.
+    Pods {
+        /// Their namespace; `None` for those of all.
+        namespace: Option<String>,
+    },
 }
 
 /// How an evaluation went.

@@ -228,6 +228,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         let rules: Vec<_> = config.rules.iter().map(&mut discovered).collect();
         let external_rules: Vec<_> = config.external_rules.iter().map(discovered).collect();
         Catalog::build(rules, external_rules, kinds)
+            .with_resource_rules(config.resource_rules.clone())
     }
 }
 

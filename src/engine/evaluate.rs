@@ -138,7 +138,7 @@ fn group(
     Ok(by_object)
 }
 
-fn describe(labels: &Labels) -> String {
+pub(super) fn describe(labels: &Labels) -> String {
     let pairs: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     format!("{{{}}}", pairs.join(","))
 }
@@ -172,13 +172,16 @@ fn external(
     ExternalAnswer { metric, window, values }
 }
 
-/// The HPA controller adds the values up in an `i64` of thousandths that wraps.
+/// The HPA controller adds the values up in an `i64` of thousandths that wraps: where the sum would
+/// leave its range, no value is larger than its share of the range.
 fn keep_sum_in_range(values: &mut [SeriesValue]) {
-    let (mut room, mut depth) = (Milli::MAX, Milli::MIN);
+    let sum: i128 = values.iter().map(|item| i128::from(item.value.0.unsigned_abs())).sum();
+    if sum <= i128::from(Milli::MAX.0) {
+        return;
+    }
+    let share = i64::try_from(values.len()).map_or(0, |count| Milli::MAX.0 / count);
     for item in values {
-        item.value = item.value.clamp(depth, room);
-        room = Milli(room.0.saturating_sub(item.value.0.max(0)));
-        depth = Milli(depth.0.saturating_sub(item.value.0.min(0)));
+        item.value = item.value.clamp(Milli(-share), Milli(share));
     }
 }
 
@@ -205,7 +208,7 @@ fn value(rule: &Rule, point: Point, now: Timestamp) -> Option<(Milli, i64)> {
     Some((value, timestamp))
 }
 
-fn is_stale(point: Point, now: Timestamp) -> bool {
+pub(super) fn is_stale(point: Point, now: Timestamp) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "an age in seconds needs no more than 52 bits")]
     let now_seconds = now.as_millisecond() as f64 / 1000.0;
     now_seconds - point.timestamp > MAX_SAMPLE_AGE_SECONDS

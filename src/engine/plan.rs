@@ -7,6 +7,7 @@ use crate::engine::catalog::{Catalog, CustomMetric, Served};
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
 use crate::engine::ports::Inventory;
+use crate::engine::usage;
 use crate::model::inventory::Objects;
 use crate::model::object::Kind;
 use crate::model::selector::Selector;
@@ -80,22 +81,12 @@ pub fn check(demand: &Demand, catalog: &Catalog) -> Result<(), Error> {
     match demand {
         Demand::Custom(demand) => find_custom(demand, catalog).map(|_| ()),
         Demand::External(demand) => find_external(demand, catalog).map(|_| ()),
+        Demand::Usage(_) => usage::rules(catalog).map(|_| ()),
     }
 }
 
-/// Finds who serves a demand, which objects it means, and what to ask the backend.
-pub async fn plan(
-    demand: &Demand,
-    catalog: &Catalog,
-    inventory: &impl Inventory,
-) -> Result<Plan, Error> {
-    match demand {
-        Demand::Custom(demand) => plan_custom(demand, catalog, inventory).await,
-        Demand::External(demand) => plan_external(demand, catalog),
-    }
-}
-
-async fn plan_custom(
+/// Finds who serves a metric of objects, which objects are meant, and what to ask the backend.
+pub async fn custom(
     demand: &CustomDemand,
     catalog: &Catalog,
     inventory: &impl Inventory,
@@ -202,7 +193,8 @@ fn find_external<'a>(demand: &ExternalDemand, catalog: &'a Catalog) -> Result<&'
         .ok_or_else(|| not_served(catalog, || catalog.why_no_external(&demand.metric)))
 }
 
-fn plan_external(demand: &ExternalDemand, catalog: &Catalog) -> Result<Plan, Error> {
+/// Finds who serves an external metric, and what to ask the backend.
+pub fn external(demand: &ExternalDemand, catalog: &Catalog) -> Result<Plan, Error> {
     let served = find_external(demand, catalog)?;
     let promql = served
         .rule

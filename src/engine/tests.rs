@@ -2,6 +2,7 @@
 
 mod demands;
 mod discovery;
+mod usage;
 mod values;
 
 use std::collections::HashMap;
@@ -100,7 +101,8 @@ impl FakeInventory {
         let mut objects = Objects::default();
         for (name, app) in pods {
             let labels = [("app".into(), (*app).into())].into();
-            objects.insert("shop", Object { name: (*name).into(), labels });
+            let object = Object { name: (*name).into(), labels, owner: None };
+            objects.insert("shop", Arc::new(object));
         }
         Self { pods: Some(Arc::new(objects)) }
     }
@@ -148,6 +150,7 @@ fn catalog(config: &Config, custom: &[(&str, &[&str])], external: &[&str]) -> Ca
         discovered(&config.external_rules, external),
         &Arc::new(fixtures::kinds()),
     )
+    .with_resource_rules(config.resource_rules.clone())
 }
 
 fn engine_with(inventory: FakeInventory, config_text: &str, refresh: Duration) -> FakeEngine {
@@ -232,6 +235,7 @@ async fn values(engine: &FakeEngine, demand: &Demand) -> Result<Vec<(String, Str
                 (labels.join(","), item.value.to_string())
             })
             .collect(),
+        Answer::Usage(answer) => panic!("{answer:?}"),
     })
 }
 

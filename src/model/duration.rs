@@ -122,6 +122,27 @@ const SECOND: u64 = 1000 * MILLISECOND;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
+/// Writes a duration as Go's `Duration.String`, to the millisecond: `5m0s`, `1.5s`, `20ms`.
+pub fn to_go(duration: Duration) -> String {
+    let (seconds, milliseconds) = (duration.as_secs(), duration.subsec_millis());
+    if seconds == 0 && milliseconds > 0 {
+        return format!("{milliseconds}ms");
+    }
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let mut text = String::new();
+    if hours > 0 {
+        text += &format!("{hours}h");
+    }
+    if hours > 0 || minutes > 0 {
+        text += &format!("{minutes}m");
+    }
+    text += &(seconds % 60).to_string();
+    if milliseconds > 0 {
+        text += format!(".{milliseconds:03}").trim_end_matches('0');
+    }
+    text + "s"
+}
+
 /// What needs no unit: zero, and errors that no unit makes better.
 fn without_unit(text: &str, unsigned: &str) -> Option<Result<Duration, DurationError>> {
     match unsigned {

@@ -70,6 +70,12 @@ impl Quantity {
         parse::quantity(text)
     }
 
+    /// Thousandths, to be printed in a format.
+    pub fn from_milli(Milli(thousandths): Milli, format: Format) -> Self {
+        let zero = Self { mantissa: 0, exponent: 0, format };
+        Self::new(thousandths.into(), -3, format).unwrap_or(zero)
+    }
+
     /// How it was written.
     pub fn format(&self) -> Format {
         self.format

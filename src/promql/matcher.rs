@@ -67,6 +67,11 @@ impl Matchers {
         }
     }
 
+    /// Adds `label=~".+"`: the label is there, whatever its value.
+    pub fn any(&mut self, label: &str) {
+        self.push(label, "=~", ".+".to_owned());
+    }
+
     /// The matchers as text and the values by label, several joined with `|`.
     pub fn into_parts(self) -> (String, BTreeMap<String, String>) {
         (self.text, self.values)

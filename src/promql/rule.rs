@@ -53,8 +53,8 @@ pub struct Query {
 /// Why a request makes no query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// The template rendered to nothing; a rule without `metricsQuery` does.
-    #[error("{0}.metricsQuery renders to an empty query")]
+    /// The template rendered to nothing; one that is missing does.
+    #[error("{0} renders to an empty query")]
     Empty(String),
     /// The request's selector has no equivalent in PromQL.
     #[error(transparent)]
@@ -68,10 +68,10 @@ pub enum QueryError {
         source: ResourceError,
     },
     /// The template cannot be rendered.
-    #[error("{rule}.metricsQuery cannot be rendered")]
+    #[error("{place} cannot be rendered")]
     Template {
-        /// Where the rule stands.
-        rule: String,
+        /// Where the template stands: `rules[3].metricsQuery`.
+        place: String,
         /// What is wrong.
         source: TemplateError,
     },
@@ -165,20 +165,31 @@ impl Rule {
         matchers: Matchers,
         group_by: Vec<String>,
     ) -> Result<String, QueryError> {
-        let (label_matchers, label_values_by_name) = matchers.into_parts();
-        let arguments = QueryArguments {
-            series: series.to_owned(),
-            label_matchers,
-            label_values_by_name,
-            group_by: group_by.join(","),
-            group_by_slice: group_by,
-        };
-        let promql = self
-            .query
-            .render(&arguments)
-            .map_err(|source| QueryError::Template { rule: self.path.clone(), source })?;
-        if promql.is_empty() { Err(QueryError::Empty(self.path.clone())) } else { Ok(promql) }
+        let place = || format!("{}.metricsQuery", self.path);
+        render(&self.query, place, series, matchers, group_by)
     }
+}
+
+/// Renders a query template, which stands at a place in the configuration.
+pub(super) fn render(
+    template: &Template,
+    place: impl Fn() -> String,
+    series: &str,
+    matchers: Matchers,
+    group_by: Vec<String>,
+) -> Result<String, QueryError> {
+    let (label_matchers, label_values_by_name) = matchers.into_parts();
+    let arguments = QueryArguments {
+        series: series.to_owned(),
+        label_matchers,
+        label_values_by_name,
+        group_by: group_by.join(","),
+        group_by_slice: group_by,
+    };
+    let promql = template
+        .render(&arguments)
+        .map_err(|source| QueryError::Template { place: place(), source })?;
+    if promql.is_empty() { Err(QueryError::Empty(place())) } else { Ok(promql) }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use prometheus_client::registry::{Metric, Registry};
 use self::access::Access;
 use self::process::Process;
 use self::requests::{RequestCounts, RequestDurations, Requests};
+use self::watches::WatchSource;
 use super::chain;
 
 mod access;
@@ -32,9 +33,11 @@ mod process;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod watches;
 
 pub use self::access::{Authentication, Authorization, Review};
 pub use self::labels::{ApiGroup, DiscoveryOutcome, Operation, QueryOutcome, Verb};
+pub use self::watches::WatchState;
 
 /// The `Content-Type` of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -47,6 +50,7 @@ pub struct Metrics {
     access: Access,
     backends: Backends,
     snapshot: Arc<SnapshotSource>,
+    watches: Arc<WatchSource>,
     discovery: Discovery,
     config_reloads: Family<OutcomeLabel, Counter>,
     config_last_reload_successful: Gauge,
@@ -64,6 +68,7 @@ impl Metrics {
         let requests = Arc::new(Requests::default());
         register_requests(&mut registry, &requests);
         let snapshot = Arc::new(SnapshotSource::default());
+        let watches = Arc::new(WatchSource::default());
         let this = Self {
             requests,
             access: Access::register(&mut registry),
@@ -101,8 +106,10 @@ impl Metrics {
                 "Requests that ended in a panic, which is a bug",
             ),
             snapshot: Arc::clone(&snapshot),
+            watches: Arc::clone(&watches),
             registry: {
                 registry.register_collector(Box::new(snapshot));
+                registry.register_collector(Box::new(watches));
                 registry.register_collector(Box::new(Process));
                 registry.register(
                     "plimsoll_build",
@@ -225,6 +232,11 @@ impl Metrics {
     pub fn observe_snapshot(&self, read: impl Fn() -> SnapshotState + Send + Sync + 'static) {
         // Set twice only by a mistake in the composition, and then the first is as good.
         drop(self.snapshot.read.set(Box::new(read)));
+    }
+
+    /// Says how the inventory is to be read at each scrape; only the first call counts.
+    pub fn observe_watches(&self, read: impl Fn() -> Vec<WatchState> + Send + Sync + 'static) {
+        drop(self.watches.read.set(Box::new(read)));
     }
 }
 

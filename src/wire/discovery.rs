@@ -19,6 +19,7 @@ use self::types::{
 };
 use super::document::Document;
 use super::negotiate::Form;
+use super::usage::UsageKind;
 use super::{Empty, Group, GroupVersion, Groups};
 
 mod types;
@@ -28,6 +29,10 @@ pub const MAX_ENTRIES: usize = 1000;
 
 /// How the answer to a request for the aggregated document is recognised.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// The resources of `metrics.k8s.io`, whether they are in a namespace, and their kinds.
+const USAGE: [(&str, bool, UsageKind); 2] =
+    [("nodes", false, UsageKind::Node), ("pods", true, UsageKind::Pod)];
 
 /// The metrics that are served, in any order and as often as they come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -196,6 +201,12 @@ impl Entries<'_> {
                 .iter()
                 .map(|name| ApiResource::new(name.clone(), true, kind))
                 .collect(),
+            GroupVersion::Resource => USAGE
+                .map(|(name, namespaced, kind)| {
+                    let resource = ApiResource::new(name.to_owned(), namespaced, kind.as_str());
+                    ApiResource { verbs: &["get", "list"], ..resource }
+                })
+                .into(),
         };
         ApiResourceList {
             kind: "APIResourceList",
@@ -257,6 +268,16 @@ impl Entries<'_> {
                     subresources: Vec::new(),
                 })
                 .collect(),
+            GroupVersion::Resource => USAGE
+                .map(|(resource, namespaced, kind)| ApiResourceDiscovery {
+                    resource,
+                    response_kind: GroupVersionKind { kind: kind.as_str(), ..response_kind },
+                    scope: if namespaced { "Namespaced" } else { "Cluster" },
+                    singular_resource: "",
+                    verbs: &["get", "list"],
+                    subresources: Vec::new(),
+                })
+                .into(),
         };
         ApiVersionDiscovery { version: version.version(), freshness: "Current", resources }
     }

@@ -60,6 +60,8 @@ pub enum Endpoint {
     MetricList,
     /// A list of external metric values; also as a `Table`.
     ExternalMetricList,
+    /// What nodes or pods use, one or a list; also as a `Table`.
+    Usage,
     /// `/apis`: the list of groups, or the aggregated document where any clause asks for it.
     Groups,
     /// The `Status` of an error at any endpoint.
@@ -166,7 +168,7 @@ impl Endpoint {
     /// Documents come as JSON alone: no client asks for them in protobuf without an alternative.
     const fn serves_protobuf(self) -> bool {
         match self {
-            Self::MetricList | Self::ExternalMetricList | Self::Error => true,
+            Self::MetricList | Self::ExternalMetricList | Self::Usage | Self::Error => true,
             Self::Groups | Self::Other => false,
         }
     }
@@ -284,10 +286,10 @@ impl<'a> Clause<'a> {
             return None;
         }
         match (endpoint, kind, group, version) {
-            (Endpoint::ExternalMetricList, "Table", "meta.k8s.io", "v1") => {
+            (Endpoint::ExternalMetricList | Endpoint::Usage, "Table", "meta.k8s.io", "v1") => {
                 Some(Shape::Table(TableVersion::V1))
             }
-            (Endpoint::ExternalMetricList, "Table", "meta.k8s.io", "v1beta1") => {
+            (Endpoint::ExternalMetricList | Endpoint::Usage, "Table", "meta.k8s.io", "v1beta1") => {
                 Some(Shape::Table(TableVersion::V1Beta1))
             }
             (Endpoint::Groups, "APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => {

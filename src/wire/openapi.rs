@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::document::Document;
 use super::negotiate::Form;
+use super::usage::UsageKind;
 use super::{CustomVersion, GroupVersion, Groups};
 
 /// Every `OpenAPI` document.
@@ -92,8 +93,28 @@ fn version_document(version: GroupVersion) -> Value {
     let mut schemas = match version {
         GroupVersion::Custom(custom) => custom_schemas(custom),
         GroupVersion::External => external_schemas(),
+        GroupVersion::Resource => usage_schemas(),
     };
-    let list = json!({
+    let lists: &[_] = match version {
+        GroupVersion::Custom(_) => &[("MetricValue", version.list_kind())],
+        GroupVersion::External => &[("ExternalMetricValue", version.list_kind())],
+        GroupVersion::Resource => {
+            &[UsageKind::Node, UsageKind::Pod].map(|it| (it.as_str(), it.list()))
+        }
+    };
+    for (item, list) in lists {
+        schemas.insert(list, list_schema(version, item, list));
+    }
+    json!({
+        "openapi": "3.0.0",
+        "info": info(),
+        "paths": {},
+        "components": { "schemas": schemas },
+    })
+}
+
+fn list_schema(version: GroupVersion, item: &str, list: &str) -> Value {
+    json!({
         "type": "object",
         "description": "Values of one metric.",
         "required": ["items"],
@@ -101,21 +122,14 @@ fn version_document(version: GroupVersion) -> Value {
             "apiVersion": { "type": "string" },
             "kind": { "type": "string" },
             "metadata": { "type": "object" },
-            "items": { "type": "array", "items": reference(item_kind(version)) },
+            "items": { "type": "array", "items": reference(item) },
         },
-        "x-kubernetes-group-version-kind": [{
-            "group": version.group().as_str(),
-            "version": version.version(),
-            "kind": version.list_kind(),
-        }],
-    });
-    schemas.insert(version.list_kind(), list);
-    json!({
-        "openapi": "3.0.0",
-        "info": info(),
-        "paths": {},
-        "components": { "schemas": schemas },
+        "x-kubernetes-group-version-kind": [kind(version, list)],
     })
+}
+
+fn kind(version: GroupVersion, kind: &str) -> Value {
+    json!({ "group": version.group().as_str(), "version": version.version(), "kind": kind })
 }
 
 fn custom_schemas(version: CustomVersion) -> BTreeMap<&'static str, Value> {
@@ -175,7 +189,7 @@ fn custom_schemas(version: CustomVersion) -> BTreeMap<&'static str, Value> {
             },
         }),
     };
-    BTreeMap::from([(item_kind(GroupVersion::Custom(version)), item)])
+    BTreeMap::from([("MetricValue", item)])
 }
 
 fn external_schemas() -> BTreeMap<&'static str, Value> {
@@ -190,14 +204,39 @@ fn external_schemas() -> BTreeMap<&'static str, Value> {
             "value": quantity(),
         },
     });
-    BTreeMap::from([(item_kind(GroupVersion::External), item)])
+    BTreeMap::from([("ExternalMetricValue", item)])
 }
 
-const fn item_kind(version: GroupVersion) -> &'static str {
-    match version {
-        GroupVersion::Custom(_) => "MetricValue",
-        GroupVersion::External => "ExternalMetricValue",
-    }
+fn usage_schemas() -> BTreeMap<&'static str, Value> {
+    let usage = json!({
+        "type": "object",
+        "description": "Amounts by resource: cpu in cores, memory in bytes.",
+        "additionalProperties": quantity(),
+    });
+    let object = |of: UsageKind, field: &str, content: &Value| {
+        json!({
+            "type": "object",
+            "required": ["timestamp", "window", field],
+            "properties": {
+                "apiVersion": { "type": "string" },
+                "kind": { "type": "string" },
+                "metadata": { "type": "object" },
+                "timestamp": timestamp(),
+                "window": { "type": "string", "description": "Over how long it was measured." },
+                field: content,
+            },
+            "x-kubernetes-group-version-kind": [kind(GroupVersion::Resource, of.as_str())],
+        })
+    };
+    let containers = json!({ "type": "array", "items": {
+        "type": "object",
+        "required": ["name", "usage"],
+        "properties": { "name": { "type": "string" }, "usage": usage },
+    } });
+    BTreeMap::from([
+        ("NodeMetrics", object(UsageKind::Node, "usage", &usage)),
+        ("PodMetrics", object(UsageKind::Pod, "containers", &containers)),
+    ])
 }
 
 fn reference(schema: &str) -> Value {

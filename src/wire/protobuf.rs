@@ -6,6 +6,8 @@
 //! of the generated.proto of k8s.io/metrics, k8s.io/api/core/v1 and k8s.io/apimachinery. Nothing
 //! reads protobuf here: requests have no bodies.
 
+pub(super) mod usage;
+
 use std::io::Write;
 
 use bytes::Bytes;
@@ -113,13 +115,7 @@ impl Writer {
 
     /// Time, window and value, which follow each other in every list.
     fn measurement(&mut self, first: u8, timestamp: Seconds, window: Option<u32>, value: Milli) {
-        self.message(first, |writer| {
-            if let Some(second) = timestamp.written() {
-                writer.integer(1, second);
-                // Nanoseconds, which Kubernetes neither writes nor reads.
-                writer.integer(2, 0);
-            }
-        });
+        self.message(first, |writer| writer.time(timestamp));
         if let Some(window) = window {
             self.integer(first + 1, window.into());
         }
@@ -130,6 +126,14 @@ impl Writer {
                 _ = write!(writer.0, "{value}");
             });
         });
+    }
+
+    fn time(&mut self, time: Seconds) {
+        if let Some(second) = time.written() {
+            self.integer(1, second);
+            // Nanoseconds, which Kubernetes neither writes nor reads.
+            self.integer(2, 0);
+        }
     }
 
     fn object_reference(&mut self, object: &ObjectReference<'_>) {

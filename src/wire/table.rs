@@ -1,7 +1,10 @@
-//! External metrics as a `Table` of `meta.k8s.io`, so that `kubectl get METRIC` prints them.
+//! External and resource metrics as a `Table` of `meta.k8s.io`, so that `kubectl get METRIC` and
+//! `kubectl get podmetrics` print them.
 //!
 //! kubectl cannot print an `ExternalMetricValueList`; custom metrics need no table, since no
 //! kubectl command but `get --raw` can name them.
+
+mod usage;
 
 use std::fmt::Write;
 
@@ -13,6 +16,8 @@ use super::negotiate::{Form, TableVersion};
 use super::status::Status;
 use super::{Empty, GroupVersion};
 use crate::model::value::Labels;
+
+pub use self::usage::usage;
 
 /// What stands in a cell that has no value.
 const NONE: &str = "<none>";
@@ -62,7 +67,7 @@ pub fn external(
         kind: "Table",
         api_version: version.api_version(),
         metadata: Empty {},
-        column_definitions: COLUMNS,
+        column_definitions: &COLUMNS,
         rows,
     };
     form.encode(&table, 1024 + 384 * values.len())
@@ -79,12 +84,12 @@ const COLUMNS: [Column; 5] = [
 /// The fields in Go's order; all of a column's are always present.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Table<'a> {
+struct Table<O> {
     kind: &'static str,
     api_version: &'static str,
     metadata: Empty,
-    column_definitions: [Column; 5],
-    rows: Vec<Row<'a>>,
+    column_definitions: &'static [Column],
+    rows: Vec<Row<O>>,
 }
 
 #[derive(Serialize)]
@@ -98,10 +103,10 @@ struct Column {
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
-    cells: [String; 5],
+struct Row<O> {
+    cells: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    object: Option<Object<'a>>,
+    object: Option<O>,
 }
 
 #[derive(Serialize)]
@@ -126,8 +131,8 @@ impl Column {
     }
 }
 
-fn cells(value: &ExternalMetricValue<'_>) -> [String; 5] {
-    [
+fn cells(value: &ExternalMetricValue<'_>) -> Vec<String> {
+    vec![
         value.metric.to_owned(),
         value.value.to_string(),
         labels(value.labels),

@@ -13,6 +13,8 @@ mod access;
 mod adapter;
 mod backend;
 mod cluster;
+mod conformance;
 mod readme;
+mod resource_metrics;
 mod standalone;
 mod support;

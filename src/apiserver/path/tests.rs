@@ -1,3 +1,4 @@
+use http::Method;
 use proptest::prelude::*;
 
 use super::*;
@@ -5,6 +6,7 @@ use crate::model::access::Attributes;
 use crate::wire::CustomVersion;
 
 const C2: &str = "/apis/custom.metrics.k8s.io/v1beta2";
+const USAGE: &str = "/apis/metrics.k8s.io/v1beta1";
 const E: &str = "/apis/external.metrics.k8s.io/v1beta1";
 
 fn parse_text(target: &str) -> Result<Route, (u16, String)> {
@@ -167,13 +169,17 @@ fn what_is_no_request_is_refused_with_the_reason() {
 /// What the API server read out of a path and what is served must be the same thing.
 fn is_authorized_as_itself(path: &str) -> bool {
     let parameters = Parameters::parse("");
-    let Ok(Route::Metric(route)) = parse(path, &parameters) else {
-        return true;
+    let demand = match parse(path, &parameters) {
+        Ok(Route::Metric(route)) => route.demand,
+        Ok(Route::Usage(route)) => {
+            return is_usage_authorized_as_itself(&route, &Attributes::of(&Method::GET, path, ""));
+        }
+        Ok(Route::Document(_) | Route::Health(_)) | Err(_) => return true,
     };
-    let Attributes::Resource(it) = Attributes::of(&http::Method::GET, path, "") else {
+    let Attributes::Resource(it) = Attributes::of(&Method::GET, path, "") else {
         return false;
     };
-    let served = match route.demand {
+    let served = match demand {
         Demand::Custom(it) => {
             let name = match it.target {
                 Target::Named(name) => name,
@@ -186,16 +192,33 @@ fn is_authorized_as_itself(path: &str) -> bool {
             }
         }
         Demand::External(it) => [it.namespace, it.metric, String::new(), String::new()],
+        Demand::Usage(_) => return false,
     };
     let authorized = [it.namespace, it.resource, it.name, it.subresource];
     // Names of resources and external metrics are found whatever their case.
     authorized.map(|text| text.to_lowercase()) == served.map(|text| text.to_lowercase())
 }
 
+fn is_usage_authorized_as_itself(route: &UsageRoute, attributes: &Attributes) -> bool {
+    let (namespace, resource) = match &route.demand {
+        UsageDemand::Nodes => ("", "nodes"),
+        UsageDemand::Pods { namespace } => (namespace.as_deref().unwrap_or_default(), "pods"),
+    };
+    let (verb, name) = match &route.target {
+        Target::Named(name) => ("get", name.as_str()),
+        Target::Selected(_) => ("list", ""),
+    };
+    let Attributes::Resource(it) = attributes else {
+        return false;
+    };
+    let authorized = [&it.verb, &it.namespace, &it.resource, &it.name, &it.subresource];
+    authorized == [verb, namespace, resource, name, ""]
+}
+
 proptest! {
     #[test]
     fn what_is_served_is_what_was_authorized(
-        group in prop::sample::select(vec![C2, E]),
+        group in prop::sample::select(vec![C2, E, USAGE]),
         segments in prop::collection::vec(
             prop::sample::select(vec![
                 "namespaces", "metrics", "status", "finalize", "watch", "proxy", "pods", "nodes",
@@ -221,4 +244,69 @@ proptest! {
         let route = parse_text(&format!("{C2}/nodes/n1/{encoded}"));
         prop_assert_eq!(route, Ok(custom_demand(None, "nodes", named("n1"), &name)));
     }
+}
+
+#[test]
+fn usage_is_asked_for_by_namespace_or_node() {
+    let usage = |target: &str| match parse_text(&format!("/apis/metrics.k8s.io/v1beta1{target}")) {
+        Ok(Route::Usage(route)) => Ok((route.demand, route.target)),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error),
+    };
+    let pods =
+        |namespace: Option<&str>| UsageDemand::Pods { namespace: namespace.map(str::to_owned) };
+    let cases = [
+        ("/nodes", UsageDemand::Nodes, selected("")),
+        ("/nodes?labelSelector=zone%3Da", UsageDemand::Nodes, selected("zone=a")),
+        ("/nodes/n1", UsageDemand::Nodes, named("n1")),
+        ("/pods", pods(None), selected("")),
+        ("/namespaces/shop/pods?watch=0", pods(Some("shop")), selected("")),
+        ("/namespaces/shop/pods/web-0", pods(Some("shop")), named("web-0")),
+    ];
+    for (target, demand, objects) in cases {
+        assert_eq!(usage(target), Ok((demand, objects)), "{target}");
+    }
+    let missing = [
+        "/pods/web-0",
+        "/namespaces/shop",
+        "/namespaces/shop/nodes",
+        "/namespaces//pods",
+        "/nodes/n1/x",
+        "/services",
+    ];
+    for target in missing {
+        assert_eq!(usage(target).unwrap_err().0, 404, "{target}");
+    }
+    let refused = [
+        ("/pods?watch=true", 405),
+        ("/nodes?labelSelector=a%3D%3D%3Db", 400),
+        ("/pods?fieldSelector=x%3Dy", 400),
+    ];
+    for (target, code) in refused {
+        assert_eq!(usage(target).unwrap_err().0, code, "{target}");
+    }
+}
+
+#[test]
+fn fields_select_by_name_and_namespace() {
+    let matches = |text: &str| {
+        let selector = FieldSelector::parse(text).map_err(|status| status.message)?;
+        Ok::<_, String>(
+            [("shop", "a"), ("shop", "b"), ("bank", "a")]
+                .map(|(namespace, name)| selector.matches(namespace, name)),
+        )
+    };
+    assert_eq!(matches(""), Ok([true, true, true]));
+    assert_eq!(matches("metadata.name=a"), Ok([true, false, true]));
+    assert_eq!(matches("metadata.name==a, metadata.namespace!=bank"), Ok([true, false, false]));
+    assert_eq!(
+        matches("status.phase=Running"),
+        Err("\"status.phase\" is not a known field selector: only \"metadata.name\", \
+             \"metadata.namespace\""
+            .to_owned())
+    );
+    assert_eq!(
+        matches("name"),
+        Err("invalid field selector \"name\": use metadata.name=NAME".to_owned())
+    );
 }

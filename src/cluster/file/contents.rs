@@ -9,8 +9,9 @@ use std::sync::Arc;
 use kube::core::Version;
 
 use super::manifest::{Definition, Entry, Error};
+use crate::cluster::intern::{Interner, OwnerRef};
 use crate::cluster::kinds;
-use crate::model::inventory::{Object, Objects};
+use crate::model::inventory::Objects;
 use crate::model::object::{GroupResource, Kind, Kinds, Scope};
 
 /// The kinds and objects of a file.
@@ -44,12 +45,18 @@ impl Contents {
                 )));
             }
         }
+        let mut interner = Interner::default();
         let mut objects: HashMap<usize, Objects> = HashMap::new();
         for entry in entries {
+            let labels = entry.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let owner = entry.owner.as_ref().map(|owner| OwnerRef {
+                api_version: &owner.api_version,
+                kind: &owner.kind,
+                name: &owner.name,
+            });
+            let object = interner.object(&entry.name, labels, owner);
             let of_kind = objects.entry(known.index(&entry)).or_default();
-            let Entry { namespace, name, labels, .. } = entry;
-            let labels = labels.into_iter().map(|(key, value)| (key.into(), value.into()));
-            of_kind.insert(&namespace, Object { name: name.into(), labels: labels.collect() });
+            of_kind.insert(&entry.namespace, Arc::new(object));
         }
         let objects = objects
             .into_iter()

@@ -1,7 +1,7 @@
 //! Reads what `kubectl get … -o yaml` or `-o json` prints: one `List`, one typed list, or several
 //! documents.
 //!
-//! Of each object only kind, namespace, name and labels are kept; the rest is checked to be YAML
+//! Of each object only kind, namespace, name, labels and controller are kept; the rest is checked to be YAML
 //! and passed over. JSON is read as the YAML it is. Pure: the text comes in, entries go out.
 
 use std::collections::BTreeMap;
@@ -26,10 +26,22 @@ pub(super) struct Entry {
     pub(super) name: String,
     /// `metadata.labels`, sorted by key.
     pub(super) labels: Vec<(String, String)>,
+    /// The controller among `metadata.ownerReferences`.
+    pub(super) owner: Option<OwnerReference>,
     /// What a `CustomResourceDefinition` defines.
     pub(super) definition: Option<Definition>,
     /// Where the object begins.
     pub(super) place: Place,
+}
+
+/// An entry of `metadata.ownerReferences`.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OwnerReference {
+    pub(super) api_version: String,
+    pub(super) kind: String,
+    pub(super) name: String,
+    controller: Option<bool>,
 }
 
 /// A place in a file, both counted from one. Documents without content are not counted.
@@ -115,7 +127,7 @@ fn flatten(
         }
         return Ok(());
     }
-    let Metadata { name, namespace, labels } = metadata.unwrap_or_default();
+    let Metadata { name, namespace, labels, owner_references } = metadata.unwrap_or_default();
     let Some(name) = name.filter(|name| !name.is_empty()) else {
         return Err(Error::Object { place, what: format!("a {kind} without metadata.name") });
     };
@@ -129,6 +141,7 @@ fn flatten(
             .into_iter()
             .map(|(key, value)| (key, value.unwrap_or_default()))
             .collect(),
+        owner: owner_references.into_iter().flatten().find(|owner| owner.controller == Some(true)),
         definition,
         place,
     });
@@ -146,10 +159,12 @@ struct Node {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Metadata {
     name: Option<String>,
     namespace: Option<String>,
     labels: Option<BTreeMap<String, Option<String>>>,
+    owner_references: Option<Vec<OwnerReference>>,
 }
 
 /// By hand, because `spec` has a shape that is known only where the kind is

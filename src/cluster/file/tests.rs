@@ -85,6 +85,19 @@ fn labels_are_kept_sorted_and_as_text() {
 }
 
 #[test]
+fn the_controller_among_the_owners_is_kept() {
+    let contents = contents(
+        "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: x, ownerReferences: [
+            {apiVersion: v1, kind: Node, name: n1, uid: a},
+            {apiVersion: apps/v1, kind: ReplicaSet, name: web, uid: b, controller: true}]}}",
+    )
+    .unwrap();
+    let pod = contents.objects[&GroupResource::parse("pods")].get("x", "p").unwrap();
+    let owner = pod.owner.as_ref().unwrap();
+    assert_eq!((&*owner.api_version, &*owner.kind, &*owner.name), ("apps/v1", "ReplicaSet", "web"));
+}
+
+#[test]
 fn several_documents_are_read_as_one() {
     let text = format!(
         "---\n{LIST}---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: shop}}\n---\n"

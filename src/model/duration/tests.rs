@@ -118,3 +118,20 @@ proptest! {
         prop_assert_eq!((parse(&text), parse_go(&text)), (Ok(wanted), Ok(wanted)));
     }
 }
+
+#[test]
+fn durations_are_written_as_go_does() {
+    let cases = [
+        (0, "0s"),
+        (20, "20ms"),
+        (1_000, "1s"),
+        (1_500, "1.5s"),
+        (61_005, "1m1.005s"),
+        (300_000, "5m0s"),
+        (3_600_000, "1h0m0s"),
+        (90_061_000, "25h1m1s"),
+    ];
+    for (milliseconds, text) in cases {
+        assert_eq!(to_go(Duration::from_millis(milliseconds)), text);
+    }
+}

@@ -1,10 +1,11 @@
 use super::*;
 
-fn object(name: &str, labels: &[(&str, &str)]) -> Object {
-    Object {
+fn object(name: &str, labels: &[(&str, &str)]) -> Arc<Object> {
+    Arc::new(Object {
         name: name.into(),
         labels: labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
-    }
+        owner: None,
+    })
 }
 
 /// Inserted out of order, in two namespaces and in none.
@@ -83,9 +84,29 @@ fn a_change_copies_its_namespace_alone_and_leaves_clones_as_they_were() {
 }
 
 #[test]
-fn removing_what_is_not_there_copies_nothing() {
+fn what_changes_nothing_says_so_and_copies_nothing() {
     let before = objects();
     let mut after = before.clone();
-    after.remove("shop", "absent");
+    assert_eq!(
+        [
+            after.remove("shop", "absent"),
+            after.remove("elsewhere", "absent"),
+            after.insert("shop", object("web-1", &[("app", "web")])),
+        ],
+        [false, false, false]
+    );
     assert!(Arc::ptr_eq(&before.namespaces["shop"], &after.namespaces["shop"]));
+
+    let owner = Owner { api_version: "apps/v1".into(), kind: "X".into(), name: "x".into() };
+    let mut owned = Object::clone(&object("web-1", &[("app", "web")]));
+    owned.owner = Some(Arc::new(owner));
+    assert_eq!(
+        [
+            after.insert("shop", Arc::new(owned)),
+            after.insert("shop", object("web-1", &[("app", "api")])),
+            after.insert("shop", object("web-3", &[])),
+            after.remove("shop", "web-3"),
+        ],
+        [true, true, true, true]
+    );
 }

@@ -275,3 +275,24 @@ fn samples_become_thousandths_or_missing_data() {
     assert_eq!(missing.map(|value| Milli::from_f64(value, AwayFromZero)), [None; 8]);
     assert_eq!(missing.map(|value| Milli::from_f64(value, TowardZero)), [None; 8]);
 }
+
+/// As `resource.NewMilliQuantity(…, resource.BinarySI)` prints them.
+#[test]
+fn thousandths_print_in_the_format_that_is_asked_for() {
+    let cases = [
+        (0, "0"),
+        (1, "1m"),
+        (1023_000, "1023"),
+        (1024_000, "1Ki"),
+        (1_536_000, "1536"),
+        (1_073_741_824_000, "1Gi"),
+        (1_073_741_824_500, "1073741824500m"),
+        (2_097_153_000, "2097153"),
+        (1_000_000_000, "1000000"),
+        (Milli::MAX.0, "9223372036854775"),
+    ];
+    for (thousandths, text) in cases {
+        let quantity = Quantity::from_milli(Milli(thousandths), Format::BinarySI);
+        assert_eq!(quantity.to_string(), text);
+    }
+}

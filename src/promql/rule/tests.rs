@@ -191,7 +191,7 @@ fn a_query_that_cannot_be_made_says_why() {
             .unwrap_err()
     };
     let path = || "rules[0]".to_owned();
-    assert_eq!(asked("<</* */>>", None, ""), QueryError::Empty(path()));
+    assert_eq!(asked("<</* */>>", None, ""), QueryError::Empty("rules[0].metricsQuery".to_owned()));
     assert_eq!(
         asked("x", Some("shop"), ""),
         QueryError::Resource {

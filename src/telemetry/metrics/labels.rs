@@ -35,19 +35,23 @@ pub enum ApiGroup {
     CustomMetrics,
     /// `external.metrics.k8s.io`
     ExternalMetrics,
+    /// `metrics.k8s.io`
+    ResourceMetrics,
     /// No group: health, `/apis`, `/openapi`, `/version`, unknown paths.
     NonResource,
 }
 
 impl ApiGroup {
     /// Every group.
-    pub const ALL: [Self; 3] = [Self::CustomMetrics, Self::ExternalMetrics, Self::NonResource];
+    pub const ALL: [Self; 4] =
+        [Self::CustomMetrics, Self::ExternalMetrics, Self::ResourceMetrics, Self::NonResource];
 
     /// The label's value; empty for [`Self::NonResource`], as in the API server's own metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::CustomMetrics => "custom.metrics.k8s.io",
             Self::ExternalMetrics => "external.metrics.k8s.io",
+            Self::ResourceMetrics => "metrics.k8s.io",
             Self::NonResource => "",
         }
     }

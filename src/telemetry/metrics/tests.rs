@@ -30,6 +30,13 @@ fn busy() -> Metrics {
     metrics.authorities_reloaded(true);
     metrics.authorities_rejected(&error);
     metrics.observe_snapshot(|| SnapshotState { age: Some(took_seconds(7)), demands: 2 });
+    let watch = |resource: &str, objects, failures| WatchState {
+        resource: resource.to_owned(),
+        age: took_seconds(failures),
+        objects,
+        failures,
+    };
+    metrics.observe_watches(move || vec![watch("nodes", None, 2), watch("pods", Some(5), 0)]);
     metrics
 }
 
@@ -82,6 +89,9 @@ fn every_family_has_its_name_and_type() {
         "plimsoll_reviews counter",
         "plimsoll_snapshot_age_seconds gauge",
         "plimsoll_tls_handshake_failures counter",
+        "plimsoll_watch_age_seconds gauge",
+        "plimsoll_watch_failures counter",
+        "plimsoll_watch_objects gauge",
         "process_cpu_seconds counter",
         "process_open_fds gauge",
         "process_resident_memory_bytes gauge",
@@ -110,6 +120,9 @@ fn events_are_counted_under_their_labels() {
         ("plimsoll_discovery_metrics{rule=\"rules[0]\"}".to_owned(), "3"),
         ("plimsoll_discovery_outcomes_total{rule=\"rules[1]\",outcome=\"empty\"}".to_owned(), "1"),
         ("plimsoll_snapshot_age_seconds".to_owned(), "7.0"),
+        (r#"plimsoll_watch_age_seconds{resource="nodes"}"#.to_owned(), "2.0"),
+        (r#"plimsoll_watch_failures_total{resource="nodes"}"#.to_owned(), "2"),
+        (r#"plimsoll_watch_objects{resource="pods"}"#.to_owned(), "5"),
         ("plimsoll_demands".to_owned(), "2"),
     ];
     for (series, value) in expected {

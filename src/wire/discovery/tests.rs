@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::wire::CustomVersion;
 
-const BOTH: Groups = Groups { custom: true, external: true };
+const BOTH: Groups = Groups { custom: true, external: true, resource: false };
 const V1BETA2: GroupVersion = GroupVersion::Custom(CustomVersion::V1Beta2);
 const V1BETA1: GroupVersion = GroupVersion::Custom(CustomVersion::V1Beta1);
 
@@ -146,7 +146,7 @@ fn versions_without_metrics_are_current() {
 
 #[test]
 fn a_group_that_is_not_served_is_nowhere() {
-    let served = Groups { custom: false, external: true };
+    let served = Groups { custom: false, external: true, resource: false };
     let documents = Documents::new(served, &Resources::default());
 
     assert!(documents.group(Group::Custom, Form::Json).is_none());

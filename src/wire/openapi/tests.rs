@@ -4,7 +4,7 @@ use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use super::*;
 use crate::wire::Group;
 
-const BOTH: Groups = Groups { custom: true, external: true };
+const BOTH: Groups = Groups { custom: true, external: true, resource: false };
 const V1BETA2: GroupVersion = GroupVersion::Custom(CustomVersion::V1Beta2);
 
 fn json(response: &Response<Bytes>) -> Value {
@@ -44,7 +44,7 @@ fn the_root_lists_our_versions_alone_with_the_hash_of_their_content() {
 
     assert_eq!(root, json!({ "paths": expected }));
     assert_eq!(expected.len(), 3);
-    let external = Documents::new(Groups { custom: false, external: true });
+    let external = Documents::new(Groups { custom: false, external: true, resource: false });
     let paths = json(&external.root(Form::Json, &plain()));
     assert_eq!(paths["paths"].as_object().unwrap().len(), 1);
     assert!(external.version(V1BETA2, None, Form::Json, &plain()).is_none());

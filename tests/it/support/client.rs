@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -132,6 +132,26 @@ impl Client {
         collect(tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()).await
     }
 
+    /// An HTTP/2 connection that stays open, for many requests at once.
+    pub(crate) async fn open_http2(&self) -> Session {
+        let stream = self.connect(&[b"h2"]).await;
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        // A server that does not answer a PING within a second, however busy it is, loses the
+        // connection, and with it the test.
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Duration::from_millis(100))
+            .keep_alive_timeout(Duration::from_secs(1));
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Session { address: self.address, sender }
+    }
+
+    /// Where the server is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A TLS connection, with the application protocols on offer.
     pub(crate) async fn connect(&self, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
         let mut tls = self.tls.clone();
@@ -139,6 +159,24 @@ impl Client {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::IpAddress(self.address.ip().into());
         TlsConnector::from(Arc::new(tls)).connect(name, stream).await.unwrap()
+    }
+}
+
+/// An open HTTP/2 connection; clones share it.
+#[derive(Clone)]
+pub(crate) struct Session {
+    address: SocketAddr,
+    sender: http2::SendRequest<Full<Bytes>>,
+}
+
+impl Session {
+    /// `GET` on this connection.
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        let mut sender = self.sender.clone();
+        sender.ready().await.unwrap();
+        let target = format!("https://{}{target}", self.address);
+        let answer = sender.send_request(request("GET", &target, self.address, &[]));
+        collect(tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()).await
     }
 }
 

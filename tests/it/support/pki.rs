@@ -47,8 +47,14 @@ impl Authority {
 
     /// A certificate for servers at 127.0.0.1 and for clients.
     pub(crate) fn issue(&self) -> Pair {
+        self.issue_for(&["127.0.0.1"])
+    }
+
+    /// A certificate for servers with these names and addresses.
+    pub(crate) fn issue_for(&self, names: &[&str]) -> Pair {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let params = CertificateParams::new(names).unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         Pair { cert: cert.pem(), key: key.serialize_pem() }
     }

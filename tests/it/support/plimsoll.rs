@@ -83,8 +83,18 @@ impl Plimsoll {
     /// Runs the binary to its end, for starts that fail: exit status and log.
     pub(crate) fn run_to_the_end(start: &Start<'_>) -> (ExitStatus, String) {
         let directory = tempfile::tempdir().unwrap();
-        let output = command(start, directory.path()).output().unwrap();
-        (output.status, String::from_utf8(output.stderr).unwrap())
+        let mut child = command(start, directory.path()).spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || std::io::read_to_string(&mut stderr).unwrap());
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+                panic!("it does not end: {}", log.join().unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        (child.wait().unwrap(), log.join().unwrap())
     }
 
     /// A client that trusts its certificate and speaks HTTP/1.1.
