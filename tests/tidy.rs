@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// `main.rs` may use that.
 const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["serve", "telemetry"]),
-    ("apiserver", &["engine", "model", "promql", "serve", "telemetry", "wire"]),
+    ("apiserver", &["cluster", "engine", "model", "promql", "serve", "telemetry", "wire"]),
     (
         "app",
         &[
@@ -33,14 +33,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The command line names the settings of those who are set by it.
-    ("cli", &["model", "prometheus", "serve", "telemetry"]),
+    ("cli", &["cluster", "model", "prometheus", "serve", "telemetry"]),
     ("cluster", &["engine", "model", "telemetry"]),
     ("config", &["model", "promql"]),
     ("engine", &["config", "model", "promql", "telemetry"]),
     ("model", &[]),
     ("prometheus", &["engine", "model", "telemetry"]),
     ("promql", &["model"]),
-    ("serve", &["telemetry"]),
+    ("serve", &["model", "telemetry"]),
     ("telemetry", &[]),
     ("wire", &["model"]),
 ];

@@ -112,7 +112,9 @@ impl Lab {
     async fn on(prometheus: FakePrometheus, setup: Setup<'_>) -> Self {
         let url = prometheus.url().to_string();
         let Setup { config, objects, flags } = setup;
-        let plimsoll = Plimsoll::start(Start { config, objects, prometheus: &url, flags }).await;
+        let plimsoll =
+            Plimsoll::start(Start { config, objects, prometheus: &url, flags, ..Start::default() })
+                .await;
         let client = plimsoll.client();
         Self { prometheus, plimsoll, client }
     }

@@ -9,6 +9,7 @@
     reason = "helpers of tests are tests, which clippy sees only under #[test]"
 )]
 
+mod access;
 mod adapter;
 mod backend;
 mod cluster;

@@ -179,8 +179,13 @@ async fn lab_with_certificate(directory: &tempfile::TempDir) -> Lab {
     let flags = certificate_flags(directory);
     let flags = flags.each_ref().map(String::as_str);
     let (config, objects) = (super::CONFIG, super::OBJECTS);
-    let plimsoll =
-        Plimsoll::start_unready(&Start { config, objects, prometheus: &url, flags: &flags });
+    let plimsoll = Plimsoll::start_unready(&Start {
+        config,
+        objects,
+        prometheus: &url,
+        flags: &flags,
+        ..Start::default()
+    });
     let certificate = fs::read_to_string(directory.path().join("tls.crt")).unwrap();
     let client = Client::new(plimsoll.secure, &certificate);
     Lab { prometheus, plimsoll, client }
