@@ -7,6 +7,7 @@
 mod certificates;
 mod reload;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,11 @@ use url::Url;
 
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
-use crate::apiserver::access::Access;
+use crate::apiserver::access::{Access, ClusterAccess};
 use crate::cli::Invocation;
-use crate::cli::serve::{PrometheusArgs, ServeArgs, Settings};
+use crate::cli::serve::{KubernetesArgs, PrometheusArgs, ServeArgs, Settings};
+use crate::cluster::authn::Authenticator;
+use crate::cluster::authz::Authorizer;
 use crate::cluster::file::FileInventory;
 use crate::cluster::watch::WatchInventory;
 use crate::cluster::{self, AnyInventory, client};
@@ -58,6 +61,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let backend = backend(&args.prometheus, &metrics)?;
     let client = cluster_client(&args).await?;
     let inventory = inventory(&args, client.clone()).await?;
+    let access = access(&args, &settings, &metrics).await?;
     let engine = Arc::new(Engine::new(backend, inventory, args.refresh_interval));
     let (certificate, keeper) =
         certificates::certificate(&args.serving, &settings, client.as_ref(), &metrics).await?;
@@ -87,7 +91,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     info!(address = %secure.local_addr(), "serving the metrics APIs");
     info!(address = %admin.local_addr(), "serving admin");
     let context = Context { limits: Limits::default(), shutdown, metrics: Arc::clone(&metrics) };
-    let api = api(&args, engine, &health, &metrics);
+    let api = api(engine, access, &health, &metrics);
     let admin_handler = admin_handler(health, metrics);
     let served = async {
         tokio::join!(
@@ -134,12 +138,39 @@ async fn cluster_client(args: &ServeArgs) -> anyhow::Result<Option<kube::Client>
     if args.standalone {
         return Ok(None);
     }
-    let kubeconfig = args.kubernetes.kubeconfig.clone();
-    let kubeconfig = kubeconfig.or_else(|| args.kubernetes.lister_kubeconfig.clone());
-    let client = client::connect(&client::Settings { kubeconfig })
+    let client = client::connect(&client::Settings { kubeconfig: kubeconfig(args) })
         .await
         .context("cannot reach the Kubernetes API (--standalone runs without one)")?;
     Ok(Some(client))
+}
+
+fn kubeconfig(args: &ServeArgs) -> Option<PathBuf> {
+    let KubernetesArgs { kubeconfig, lister_kubeconfig } = &args.kubernetes;
+    kubeconfig.clone().or_else(|| lister_kubeconfig.clone())
+}
+
+async fn access(
+    args: &ServeArgs,
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Access> {
+    if args.standalone {
+        return Ok(Access::Standalone);
+    }
+    let connect = async |own: &Option<PathBuf>| {
+        let kubeconfig = own.clone().or_else(|| kubeconfig(args));
+        client::connect_for_reviews(&client::Settings { kubeconfig }).await
+    };
+    let client = connect(&args.access.authentication_kubeconfig)
+        .await
+        .context("--authentication-kubeconfig")?;
+    let authentication = args.access.authentication();
+    let authenticator = Authenticator::start(client, authentication, Arc::clone(metrics)).await?;
+    let client = connect(&args.access.authorization_kubeconfig)
+        .await
+        .context("--authorization-kubeconfig")?;
+    let authorizer = Authorizer::new(client, settings.authorization.clone(), Arc::clone(metrics));
+    Ok(Access::Cluster(Box::new(ClusterAccess { authenticator, authorizer })))
 }
 
 async fn inventory(args: &ServeArgs, client: Option<kube::Client>) -> anyhow::Result<AnyInventory> {
@@ -202,20 +233,16 @@ fn discovery(
 type AppEngine = Engine<prometheus::Client, AnyInventory>;
 
 fn api(
-    args: &ServeArgs,
     engine: Arc<AppEngine>,
+    access: Access,
     health: &Health,
     metrics: &Arc<Metrics>,
 ) -> impl crate::serve::Handler {
-    let access = if args.standalone { Access::Everybody } else { Access::Nobody };
-    if access == Access::Nobody {
-        warn!("clients are not authenticated against the cluster yet; every request is refused");
-    }
     let api = ApiServer::new(engine, access, health.clone(), Arc::clone(metrics));
     let api = Arc::new(api);
-    move |request: Request<Incoming>, _peer: Arc<Peer>| {
+    move |request: Request<Incoming>, peer: Arc<Peer>| {
         let api = Arc::clone(&api);
-        async move { api.answer(&request).await.map(Full::new) }
+        async move { api.answer(&request, &peer).await.map(Full::new) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! `plimsoll` without a subcommand is `plimsoll serve`, and every flag of prometheus-adapter is
 //! accepted there, so that changing the image is a migration.
 
+pub mod access;
 pub mod certs;
 pub mod ignored;
 pub mod serve;

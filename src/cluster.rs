@@ -1,9 +1,14 @@
-//! What exists: kinds and objects, from a file or from an API server; and what is kept there, the
-//! certificates and the Lease of who makes them.
+//! What the cluster knows: which kinds and objects exist, who asks, and what they may; and what is
+//! kept there.
 //!
-//! Both inventories implement the engine's port [`Inventory`]. Name, labels and controller are all
-//! that is kept of an object. Who asks and what they may is not answered here.
+//! Kinds and objects come from a file or from an API server, and both implement the engine's port
+//! [`Inventory`]; name, labels and controller are all that is kept of an object. Who asks
+//! ([`authn`]) and what they may ([`authz`]) is the API server's to say. The serving certificate
+//! ([`certificates`]) is made by the holder of a [`lease`].
 
+pub mod authn;
+pub mod authz;
+mod cache;
 pub mod certificates;
 pub mod client;
 mod definitions;
@@ -15,6 +20,7 @@ mod intern;
 mod kinds;
 pub mod lease;
 pub mod name;
+pub mod reviews;
 pub mod watch;
 
 use std::sync::Arc;

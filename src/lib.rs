@@ -24,7 +24,7 @@
 //! Adapters, which implement the engine's [`ports`](engine::ports) and do not know each other:
 //!
 //! * [`prometheus`]: the backend's client: queries and listings, within bounds.
-//! * [`cluster`]: kinds and objects, from an API server or a file.
+//! * [`cluster`]: kinds and objects, from an API server or a file; who asks and what they may.
 //!
 //! Servers:
 //!
@@ -49,9 +49,9 @@
 //! refresh interval, and the outcome, answer or error, is put into the demand's
 //! [`Slot`](engine::demand::Slot).
 //!
-//! **Read**, the hot way: TLS → [who asks](apiserver::access) → [what for](apiserver::path) → the
-//! demand's slot → [`wire`]. No call over the network and no lock, but for the first request for
-//! something: that waits, with a deadline, for one evaluation which all who ask for the same
+//! **Read**, the hot way: TLS → [who asks and whether they may](apiserver::access) → [what for](apiserver::path) → the
+//! demand's slot → [`wire`]. No call over the network and no lock, but for a verdict on a token
+//! or on access that is not known yet, and for the first request for something: that waits, with a deadline, for one evaluation which all who ask for the same
 //! share. Documents of discovery are written once for a catalog and then copied from memory.
 //!
 //! # Always true

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// `main.rs` may use that.
 const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["serve", "telemetry"]),
-    ("apiserver", &["engine", "model", "promql", "serve", "telemetry", "wire"]),
+    ("apiserver", &["cluster", "engine", "model", "promql", "serve", "telemetry", "wire"]),
     (
         "app",
         &[
@@ -33,14 +33,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The command line names the settings of those who are set by it.
-    ("cli", &["model", "prometheus", "serve", "telemetry"]),
+    ("cli", &["cluster", "model", "prometheus", "serve", "telemetry"]),
     ("cluster", &["engine", "model", "telemetry"]),
     ("config", &["model", "promql"]),
     ("engine", &["config", "model", "promql", "telemetry"]),
     ("model", &[]),
     ("prometheus", &["engine", "model", "telemetry"]),
     ("promql", &["model"]),
-    ("serve", &["telemetry"]),
+    ("serve", &["model", "telemetry"]),
     ("telemetry", &[]),
     ("wire", &["model"]),
 ];
@@ -260,7 +260,11 @@ fn reach(file: &Path, is_root: bool, reached: &mut BTreeSet<PathBuf>) {
     let text = fs::read_to_string(file).unwrap();
     reached.insert(file.to_owned());
     let folder = if is_root { file.parent().unwrap().to_owned() } else { file.with_extension("") };
+    let mut before_it = "";
     for line in text.lines().map(str::trim_start) {
+        // A file that is shared by its path belongs to the module that it lies in.
+        let shared = std::mem::replace(&mut before_it, line).starts_with("#[path");
+        let line = if shared { "" } else { line };
         let declaration = line.strip_suffix(';').and_then(|line| line.split_once("mod "));
         if let Some((before, name)) = declaration
             && (before.is_empty() || before.starts_with("pub"))

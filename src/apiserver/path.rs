@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target, UsageDemand};
+use crate::model::access::asks_for_watch;
 use crate::model::object::GroupResource;
 use crate::model::selector::Selector;
 use crate::serve::health::Probe;
@@ -95,12 +96,22 @@ fn metric(
     parameters: &Parameters<'_>,
 ) -> Result<Route, Status> {
     let version = GroupVersion::parse(group, version).ok_or_else(Status::path_not_found)?;
+    if is_authorized_as_something_else(rest) {
+        return Err(Status::path_not_found());
+    }
     let demand = match version {
         GroupVersion::Custom(_) => custom(rest, parameters).map(Demand::Custom),
         GroupVersion::External => external(rest, parameters).map(Demand::External),
         GroupVersion::Resource => return usage(rest, parameters).map(Route::Usage),
     }?;
     Ok(Route::Metric(MetricRoute { version, demand }))
+}
+
+/// Whether Kubernetes reads a path in another way than as that of a metric: whoever may set the
+/// status of namespaces, say, is not thereby allowed to read an external metric named `status`
+/// ([`crate::model::access::Attributes`]).
+fn is_authorized_as_something_else(segments: &[&str]) -> bool {
+    matches!(segments, ["proxy" | "watch", ..] | ["namespaces", _, "finalize" | "status", ..])
 }
 
 /// The decoded segments of a path; a slash at the end of a discovery path means nothing.
@@ -147,7 +158,7 @@ fn custom(segments: &[&str], parameters: &Parameters<'_>) -> Result<CustomDemand
     if [resource, namespace.unwrap_or(name), name, metric].contains(&"") {
         return Err(Status::path_not_found());
     }
-    parameters.refuse_watch()?;
+    parameters.refuse_watch(is_true)?;
     parameters.check_field_selector(name)?;
     let target = if name == "*" {
         Target::Selected(parameters.selector("labelSelector")?)
@@ -175,7 +186,7 @@ fn external(segments: &[&str], parameters: &Parameters<'_>) -> Result<ExternalDe
     if namespace.is_empty() || metric.is_empty() {
         return Err(Status::path_not_found());
     }
-    parameters.refuse_watch()?;
+    parameters.refuse_watch(asks_for_watch)?;
     parameters.check_field_selector("")?;
     Ok(ExternalDemand {
         namespace: namespace.to_owned(),
@@ -197,14 +208,13 @@ fn usage(segments: &[&str], parameters: &Parameters<'_>) -> Result<UsageRoute, S
     if name == Some("") || segments.get(1) == Some(&"") {
         return Err(Status::path_not_found());
     }
-    let (target, fields) = match name {
-        Some(name) => (Target::Named(name.to_owned()), FieldSelector::default()),
-        None => {
-            parameters.refuse_watch()?;
-            let selector = parameters.selector("labelSelector")?;
-            let fields = parameters.first("fieldSelector").unwrap_or_default();
-            (Target::Selected(selector), FieldSelector::parse(fields)?)
-        }
+    let (target, fields) = if let Some(name) = name {
+        (Target::Named(name.to_owned()), FieldSelector::default())
+    } else {
+        parameters.refuse_watch(asks_for_watch)?;
+        let selector = parameters.selector("labelSelector")?;
+        let fields = parameters.first("fieldSelector").unwrap_or_default();
+        (Target::Selected(selector), FieldSelector::parse(fields)?)
     };
     Ok(UsageRoute { demand, target, fields })
 }
@@ -295,8 +305,10 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn refuse_watch(&self) -> Result<(), Status> {
-        if self.first("watch").is_some_and(is_true) {
+    /// What is authorized as a watch must not be answered as a list, so a list takes for a watch
+    /// what Kubernetes does ([`asks_for_watch`]); a value is no list, whatever its parameter says.
+    fn refuse_watch(&self, is_watch: fn(&str) -> bool) -> Result<(), Status> {
+        if self.first("watch").is_some_and(is_watch) {
             return Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics")));
         }
         Ok(())

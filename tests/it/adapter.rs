@@ -120,6 +120,7 @@ async fn start(config: &str, file: &str, prometheus: &FakePrometheus, refresh: &
         objects: &text("objects.yaml"),
         prometheus: url.as_str(),
         flags: &[refresh],
+        ..Start::default()
     };
     let plimsoll = Plimsoll::start(start).await;
     prometheus.take_requests();

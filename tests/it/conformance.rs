@@ -2,9 +2,9 @@
 //! one test each, named by its number and sentence.
 //!
 //! A client of the aggregator's kind asks `plimsoll serve --standalone`, which has the fixture of
-//! the cases: pods web-0 (1.5) and web-1 (7) in namespace default, and the external queue_depth
+//! the cases: pods web-0 (1.5) and web-1 (7) in namespace default, and the external `queue_depth`
 //! with the series a=1 (40) and a=2 (2). What a case says of identities and of
-//! SubjectAccessReviews belongs to the tests with a cluster.
+//! `SubjectAccessReview`s belongs to the tests with a cluster.
 
 mod custom;
 mod discovery;
@@ -112,7 +112,9 @@ impl Lab {
     async fn on(prometheus: FakePrometheus, setup: Setup<'_>) -> Self {
         let url = prometheus.url().to_string();
         let Setup { config, objects, flags } = setup;
-        let plimsoll = Plimsoll::start(Start { config, objects, prometheus: &url, flags }).await;
+        let plimsoll =
+            Plimsoll::start(Start { config, objects, prometheus: &url, flags, ..Start::default() })
+                .await;
         let client = plimsoll.client();
         Self { prometheus, plimsoll, client }
     }
@@ -134,7 +136,9 @@ fn script(prometheus: &FakePrometheus) {
     };
     let series = |name: &str, labels: &[&str]| {
         let mut series = json!({"__name__": name});
-        labels.iter().for_each(|label| series[label] = json!("x"));
+        for label in labels {
+            series[label] = json!("x");
+        }
         series
     };
     list("http_requests", &[series("http_requests", &["namespace", "pod"])]);
@@ -201,14 +205,14 @@ fn items(answer: &Answer) -> Vec<(String, String)> {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let list = answer.json();
     let items = list["items"].as_array().expect("items is an array");
-    let name = |item: &Value| match &item["describedObject"]["name"] {
-        Value::String(name) => name.clone(),
-        _ => {
-            let labels: BTreeMap<String, String> =
-                serde_json::from_value(item["metricLabels"].clone()).unwrap();
-            let labels: Vec<_> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            labels.join(",")
+    let name = |item: &Value| {
+        if let Value::String(name) = &item["describedObject"]["name"] {
+            return name.clone();
         }
+        let labels: BTreeMap<String, String> =
+            serde_json::from_value(item["metricLabels"].clone()).unwrap();
+        let labels: Vec<_> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        labels.join(",")
     };
     items.iter().map(|item| (name(item), item["value"].as_str().unwrap().to_owned())).collect()
 }

@@ -58,9 +58,13 @@ fn data() -> String {
     for (labels, cores, mebibytes) in containers.iter().chain(&nodes) {
         for (time, age) in times() {
             let seconds = cores * f64::from(age);
-            cpu += &format!("container_cpu_usage_seconds_total{{{labels}}} {seconds} {time}\n");
+            cpu.push_str(&format!(
+                "container_cpu_usage_seconds_total{{{labels}}} {seconds} {time}\n"
+            ));
             let bytes = mebibytes << 20;
-            memory += &format!("container_memory_working_set_bytes{{{labels}}} {bytes} {time}\n");
+            memory.push_str(&format!(
+                "container_memory_working_set_bytes{{{labels}}} {bytes} {time}\n"
+            ));
         }
     }
     format!(
@@ -125,7 +129,8 @@ async fn kubectl(server: &str, arguments: &str) -> Vec<String> {
 async fn start(prometheus: &RealPrometheus, config: &str) -> Plimsoll {
     let url = prometheus.url().to_string();
     let flags = &["--config-poll-interval=50ms"];
-    Plimsoll::start(Start { config, objects: OBJECTS, prometheus: &url, flags }).await
+    Plimsoll::start(Start { config, objects: OBJECTS, prometheus: &url, flags, ..Start::default() })
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -147,6 +147,7 @@ pub(super) fn unasked() -> Vec<(String, Value)> {
 pub(super) fn differences() -> Vec<Difference> {
     let parts = [
         discovery::discovery(),
+        discovery::resources(),
         discovery::negotiation(),
         requests::paths(),
         requests::methods(),

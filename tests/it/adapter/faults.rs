@@ -63,6 +63,7 @@ async fn what_is_wrong_with_an_answer_of_prometheus_is_told() {
         objects: &text("objects.yaml"),
         prometheus: url.as_str(),
         flags: &["--refresh-interval=0"],
+        ..Start::default()
     })
     .await;
     let client = plimsoll.client();

@@ -74,10 +74,10 @@ fn check(attempt: &Attempt) -> Result<(), String> {
         || attempt.started && !REFUSED.iter().any(|(case, _)| *case == attempt.case);
     let outcome = Plimsoll::try_start(&Start {
         config: attempt.config.as_deref().unwrap_or_default(),
-        objects: "",
         // Nothing listens there.
         prometheus: "http://127.0.0.1:9",
         flags: &flags,
+        ..Start::default()
     });
     let complaint = |what: &str| Err(format!("{}: {what}", attempt.case));
     match outcome {

@@ -280,7 +280,7 @@ async fn case_19_ten_thousand_metrics_are_cut_to_the_cap_which_is_logged() {
 
 #[tokio::test]
 async fn case_20_names_in_discovery_are_there_once_with_one_scope_and_one_slash() {
-    let config = r#"
+    let config = r"
 rules:
 - {seriesQuery: one, name: {as: same}, resources: {template: <<.Resource>>}, metricsQuery: one}
 - {seriesQuery: two, name: {as: same}, resources: {template: <<.Resource>>}, metricsQuery: two}
@@ -289,7 +289,7 @@ externalRules:
 - {seriesQuery: one, name: {as: Same}, metricsQuery: one}
 - {seriesQuery: two, name: {as: same}, metricsQuery: two}
 - {seriesQuery: two, name: {as: c/d}, metricsQuery: two}
-"#;
+";
     let prometheus = FakePrometheus::start().await;
     let series = json!([{"__name__": "x", "namespace": "n", "pod": "p", "node": "o"}]);
     prometheus.answer_all(prometheus::Answer::data(&series));

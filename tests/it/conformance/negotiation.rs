@@ -4,6 +4,8 @@
 #[path = "../../../src/wire/protobuf/tests/messages.rs"]
 mod messages;
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 
 use self::messages::{ExternalList, JsonList, ListV1Beta1, ListV1Beta2, StatusMessage, open};
@@ -68,7 +70,11 @@ async fn case_61_answers_are_the_golden_vectors_byte_for_byte() {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in bytes {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ impl FakeObjects {
         self.state.change(|inner| {
             let object = inner.objects.remove(path).unwrap();
             inner.applied.retain(|(applied, _), _| applied != path);
-            inner.event(path, "DELETED", object);
+            inner.event(path, "DELETED", &object);
         });
     }
 
@@ -128,10 +128,10 @@ impl Inner {
             Some(_) => "MODIFIED",
             None => "ADDED",
         };
-        self.event(path, event, object);
+        self.event(path, event, &object);
     }
 
-    fn event(&mut self, path: &str, event: &str, object: Value) {
+    fn event(&mut self, path: &str, event: &str, object: &Value) {
         let collection = path.rsplit_once('/').unwrap().0.to_owned();
         self.events.push((self.version, collection, json!({"type": event, "object": object})));
     }
@@ -180,7 +180,7 @@ impl State {
         if collection.iter().any(|name| path.rsplit('/').next() == Some(name)) {
             return if query.contains_key("watch") {
                 let from = query["resourceVersion"].parse().unwrap();
-                self.watch(path, query["fieldSelector"].clone(), from)
+                self.watch(path, &query["fieldSelector"], from)
             } else {
                 self.list(&path, &query["fieldSelector"])
             };
@@ -194,7 +194,7 @@ impl State {
             Method::PATCH => {
                 assert_eq!(head.headers[header::CONTENT_TYPE], "application/apply-patch+yaml");
                 let manager = query["fieldManager"].clone();
-                self.write(&path, &body, |inner, path, sent| inner.apply(path, manager, sent))
+                self.write(&path, &body, |inner, path, sent| inner.apply(path, manager, &sent))
             }
             method => panic!("{method} {path}"),
         }
@@ -227,7 +227,7 @@ impl State {
         json_answer(StatusCode::OK, &list)
     }
 
-    fn watch(self: Arc<Self>, path: String, selector: String, from: u64) -> Answer {
+    fn watch(self: Arc<Self>, path: String, selector: &str, from: u64) -> Answer {
         let name = selector.strip_prefix("metadata.name=").unwrap().to_owned();
         let changed = self.changed.subscribe();
         let events = stream::unfold((self, changed, from), move |(state, mut changed, sent)| {
@@ -260,12 +260,12 @@ impl State {
 
 impl Inner {
     /// What the manager had and no longer sends goes away, what it sends is set.
-    fn apply(&mut self, path: &str, manager: String, sent: Value) -> Value {
+    fn apply(&mut self, path: &str, manager: String, sent: &Value) -> Value {
         let mut object = self.objects.get(path).cloned().unwrap_or_else(|| json!({}));
         if let Some(before) = self.applied.insert((path.to_owned(), manager), sent.clone()) {
-            take_away(&mut object, &before, &sent);
+            take_away(&mut object, &before, sent);
         }
-        set(&mut object, &sent);
+        set(&mut object, sent);
         object
     }
 }

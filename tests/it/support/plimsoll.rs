@@ -17,7 +17,7 @@ use crate::support::client::Client;
 /// How long the process may take for what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running `plimsoll serve --standalone`, killed when this is dropped.
+/// A running `plimsoll serve`, killed when this is dropped.
 pub(crate) struct Plimsoll {
     child: Child,
     directory: TempDir,
@@ -37,6 +37,10 @@ pub(crate) struct Start<'a> {
     pub(crate) objects: &'a str,
     /// `--prometheus-url`
     pub(crate) prometheus: &'a str,
+    /// The text of `--kubeconfig`; standalone where it is empty.
+    pub(crate) kubeconfig: &'a str,
+    /// Names and texts of further files in its directory.
+    pub(crate) files: &'a [(&'a str, &'a str)],
     /// Further flags; `{dir}` stands for the directory with `config.yaml`, `objects.yaml` and the
     /// serving certificate.
     pub(crate) flags: &'a [&'a str],
@@ -80,17 +84,14 @@ impl Plimsoll {
     pub(crate) fn run_to_the_end(start: &Start<'_>) -> (ExitStatus, String) {
         let directory = tempfile::tempdir().unwrap();
         let mut child = command(start, directory.path()).spawn().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let log = std::thread::spawn(move || std::io::read_to_string(&mut stderr).unwrap());
-        let deadline = Instant::now() + PATIENCE;
-        while child.try_wait().unwrap().is_none() {
-            if Instant::now() > deadline {
-                child.kill().unwrap();
-                panic!("it does not end: {}", log.join().unwrap());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        (child.wait().unwrap(), log.join().unwrap())
+        let stderr = child.stderr.take().unwrap();
+        let (ended, log) = channel();
+        std::thread::spawn(move || ended.send(std::io::read_to_string(stderr).unwrap()));
+        let log = log.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            child.kill().unwrap();
+            panic!("it does not end in {PATIENCE:?}")
+        });
+        (child.wait().unwrap(), log)
     }
 
     /// A client that trusts its certificate and speaks HTTP/1.1.
@@ -158,11 +159,22 @@ pub(crate) async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool)
 fn command(start: &Start<'_>, directory: &Path) -> Command {
     let inside = |flag: &str| flag.replace("{dir}", directory.to_str().unwrap());
     fs::write(directory.join("config.yaml"), start.config).unwrap();
+    for (name, text) in start.files {
+        fs::write(directory.join(name), text).unwrap();
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     command
-        .args(["serve", "--standalone", "--log-format=json", "--secure-port=0", "--admin-port=0"])
+        .args(["serve", "--log-format=json", "--secure-port=0", "--admin-port=0"])
         .args(["--config={dir}/config.yaml", "--cert-dir={dir}"].map(inside))
         .args(["--prometheus-url", start.prometheus]);
+    if start.kubeconfig.is_empty() {
+        command.arg("--standalone");
+    } else {
+        fs::write(directory.join("kubeconfig"), start.kubeconfig).unwrap();
+        command
+            .arg(inside("--kubeconfig={dir}/kubeconfig"))
+            .args(["--bind-address=127.0.0.1", "--shutdown-delay=0s"]);
+    }
     if !start.objects.is_empty() {
         fs::write(directory.join("objects.yaml"), start.objects).unwrap();
         command.arg(inside("--objects={dir}/objects.yaml"));

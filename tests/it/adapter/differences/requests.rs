@@ -193,8 +193,7 @@ pub(super) fn options() -> Vec<Difference> {
             reason: "list options that mean nothing for metrics are ignored, whatever they say",
             is_switch: false,
             applies: |row| {
-                let options =
-                    ["limit=x", "Seconds=x", "timeout=", "Match=", "Initial", "watch=maybe"];
+                let options = ["limit=x", "Seconds=x", "timeout=", "Match=", "Initial"];
                 row.answer.status != 200 && options.iter().any(|it| row.path().contains(it))
             },
             ours: |row, expected| {
