@@ -58,13 +58,13 @@ fn data() -> String {
     for (labels, cores, mebibytes) in containers.iter().chain(&nodes) {
         for (time, age) in times() {
             let seconds = cores * f64::from(age);
-            cpu.push_str(&format!(
+            cpu.extend([format!(
                 "container_cpu_usage_seconds_total{{{labels}}} {seconds} {time}\n"
-            ));
+            )]);
             let bytes = mebibytes << 20;
-            memory.push_str(&format!(
+            memory.extend([format!(
                 "container_memory_working_set_bytes{{{labels}}} {bytes} {time}\n"
-            ));
+            )]);
         }
     }
     format!(
