@@ -11,6 +11,7 @@ pub mod file;
 mod follow;
 mod intern;
 mod kinds;
+mod metadata;
 pub mod watch;
 
 use std::sync::Arc;

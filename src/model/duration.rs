@@ -129,13 +129,11 @@ pub fn to_go(duration: Duration) -> String {
         return format!("{milliseconds}ms");
     }
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    let mut text = String::new();
-    if hours > 0 {
-        text += &format!("{hours}h");
-    }
-    if hours > 0 || minutes > 0 {
-        text += &format!("{minutes}m");
-    }
+    let mut text = match (hours, minutes) {
+        (0, 0) => String::new(),
+        (0, _) => format!("{minutes}m"),
+        _ => format!("{hours}h{minutes}m"),
+    };
     text += &(seconds % 60).to_string();
     if milliseconds > 0 {
         text += format!(".{milliseconds:03}").trim_end_matches('0');

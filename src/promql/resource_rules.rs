@@ -90,12 +90,11 @@ impl ResourceRule {
         let object_label = self.label_for(pod, kinds)?;
         let mut matchers = Matchers::default();
         let mut group_by = Vec::new();
-        match namespace {
-            Some(namespace) => matchers.equal(&namespace_label, namespace),
-            None => {
-                matchers.any(&namespace_label);
-                group_by.push(namespace_label.clone());
-            }
+        if let Some(namespace) = namespace {
+            matchers.equal(&namespace_label, namespace);
+        } else {
+            matchers.any(&namespace_label);
+            group_by.push(namespace_label.clone());
         }
         name(&mut matchers, &object_label, names);
         group_by.extend([object_label.clone(), self.container_label.clone()]);
