@@ -1,7 +1,7 @@
 //! The aggregated API server: `custom.metrics.k8s.io`, `external.metrics.k8s.io` and, where there
 //! are rules for it, `metrics.k8s.io`.
 //!
-//! A request goes from authentication over its [path] to the engine or to a document that is
+//! A request goes from authentication and authorization over its [path] to the engine or to a document that is
 //! ready, and comes back in the form that the client takes. Every answer that is not 2xx is a
 //! `metav1.Status` whose message names the cause, and none carries `Retry-After`: client-go would
 //! repeat the request up to ten times inside one HPA worker.
@@ -29,6 +29,7 @@ use crate::engine::answer::Answer;
 use crate::engine::demand::{Demand, Target};
 use crate::engine::ports::{Backend, Inventory};
 use crate::model::object::GroupResource;
+use crate::serve::Peer;
 use crate::serve::health::{self, Health, Probe};
 use crate::telemetry::metrics::{ApiGroup, Metrics, Verb};
 use crate::wire::metrics::Seconds;
@@ -67,12 +68,12 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
     }
 
     /// Answers a request; never fails.
-    pub async fn answer<T>(&self, request: &Request<T>) -> Response<Bytes> {
+    pub async fn answer<T>(&self, request: &Request<T>, peer: &Peer) -> Response<Bytes> {
         let started = Instant::now();
         let parameters = Parameters::parse(request.uri().query().unwrap_or_default());
         let route = route(request, &parameters);
         let (verb, group) = labels(request.method(), &route);
-        let mut response = match self.respond(request, route, &parameters).await {
+        let mut response = match self.respond(request, peer, route, &parameters).await {
             Ok(response) => response,
             Err(status) => {
                 status.response(Form::for_errors(request.headers(), parameters.first("pretty")))
@@ -86,14 +87,11 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
     async fn respond<T>(
         &self,
         request: &Request<T>,
+        peer: &Peer,
         route: Result<Route, Status>,
         parameters: &Parameters<'_>,
     ) -> Result<Response<Bytes>, Status> {
-        if let Ok(Route::Health(probe)) = route {
-            refuse_writing(request.method(), "health")?;
-            return Ok(self.health(probe, request.uri().query()));
-        }
-        self.access.check()?;
+        self.access.check(request, peer).await?;
         refuse_body(request.headers())?;
         match route? {
             Route::Document(document) => {
@@ -101,7 +99,10 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
                 let catalog = self.engine.catalog();
                 self.discovery.respond(&document, catalog, request.headers(), parameters)
             }
-            Route::Health(_) => Err(Status::path_not_found()),
+            Route::Health(probe) => {
+                refuse_writing(request.method(), "health")?;
+                Ok(self.health(probe, request.uri().query()))
+            }
             Route::Metric(metric) => {
                 refuse_writing(request.method(), "metrics")?;
                 self.values(&metric, request.headers(), parameters).await

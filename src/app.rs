@@ -6,6 +6,7 @@
 
 mod reload;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +20,11 @@ use url::Url;
 
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
-use crate::apiserver::access::Access;
+use crate::apiserver::access::{Access, ClusterAccess};
 use crate::cli::Invocation;
-use crate::cli::serve::{PrometheusArgs, ServeArgs, ServingArgs, Settings};
+use crate::cli::serve::{KubernetesArgs, PrometheusArgs, ServeArgs, ServingArgs, Settings};
+use crate::cluster::authn::Authenticator;
+use crate::cluster::authz::Authorizer;
 use crate::cluster::file::FileInventory;
 use crate::cluster::watch::WatchInventory;
 use crate::cluster::{self, AnyInventory, client};
@@ -56,6 +59,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     warn_of(&config);
     let backend = backend(&args.prometheus, &metrics)?;
     let inventory = inventory(&args).await?;
+    let access = access(&args, &settings, &metrics).await?;
     let engine = Arc::new(Engine::new(backend, inventory, args.refresh_interval));
     let certificate = certificate(&args.serving, &settings, &metrics).await?;
     let secure = Listener::bind(settings.secure).await.context("--secure-port")?;
@@ -74,16 +78,16 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let poll = args.config_poll_interval;
     tokio::spawn(reload::follow(settings.config, text, poll, changed, metrics.clone(), stop));
 
-    info!(address = %secure.local_addr(), "Serving the metrics APIs");
-    info!(address = %admin.local_addr(), "Serving admin");
+    info!(address = %secure.local_addr(), "serving the metrics APIs");
+    info!(address = %admin.local_addr(), "serving admin");
     let context = Context { limits: Limits::default(), shutdown, metrics: Arc::clone(&metrics) };
-    let api = api(&args, engine, &health, &metrics);
+    let api = api(engine, access, &health, &metrics);
     let admin_handler = admin_handler(health, metrics);
     let (cut, _) = tokio::join!(
         secure.serve(tls, context.clone(), api),
         admin.serve_plain(context, admin_handler)
     );
-    info!(cut, "Stopped");
+    info!(cut, "stopped");
     Ok(())
 }
 
@@ -120,12 +124,39 @@ async fn inventory(args: &ServeArgs) -> anyhow::Result<AnyInventory> {
         };
         return Ok(AnyInventory::File(inventory));
     }
-    let kubeconfig = args.kubernetes.kubeconfig.clone();
-    let kubeconfig = kubeconfig.or_else(|| args.kubernetes.lister_kubeconfig.clone());
-    let client = client::connect(&client::Settings { kubeconfig })
+    let client = client::connect(&client::Settings { kubeconfig: kubeconfig(args) })
         .await
         .context("cannot reach the Kubernetes API (--standalone runs without one)")?;
     Ok(AnyInventory::Watch(WatchInventory::start(client).await?))
+}
+
+fn kubeconfig(args: &ServeArgs) -> Option<PathBuf> {
+    let KubernetesArgs { kubeconfig, lister_kubeconfig } = &args.kubernetes;
+    kubeconfig.clone().or_else(|| lister_kubeconfig.clone())
+}
+
+async fn access(
+    args: &ServeArgs,
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Access> {
+    if args.standalone {
+        return Ok(Access::Standalone);
+    }
+    let connect = async |own: &Option<PathBuf>| {
+        let kubeconfig = own.clone().or_else(|| kubeconfig(args));
+        client::connect_for_reviews(&client::Settings { kubeconfig }).await
+    };
+    let client = connect(&args.access.authentication_kubeconfig)
+        .await
+        .context("--authentication-kubeconfig")?;
+    let authentication = args.access.authentication();
+    let authenticator = Authenticator::start(client, authentication, Arc::clone(metrics)).await?;
+    let client = connect(&args.access.authorization_kubeconfig)
+        .await
+        .context("--authorization-kubeconfig")?;
+    let authorizer = Authorizer::new(client, settings.authorization.clone(), Arc::clone(metrics));
+    Ok(Access::Cluster(Box::new(ClusterAccess { authenticator, authorizer })))
 }
 
 async fn certificate(
@@ -190,20 +221,16 @@ fn discover(
 type AppEngine = Engine<prometheus::Client, AnyInventory>;
 
 fn api(
-    args: &ServeArgs,
     engine: Arc<AppEngine>,
+    access: Access,
     health: &Health,
     metrics: &Arc<Metrics>,
 ) -> impl crate::serve::Handler {
-    let access = if args.standalone { Access::Everybody } else { Access::Nobody };
-    if access == Access::Nobody {
-        warn!("clients are not authenticated against the cluster yet; every request is refused");
-    }
     let api = ApiServer::new(engine, access, health.clone(), Arc::clone(metrics));
     let api = Arc::new(api);
-    move |request: Request<Incoming>, _peer: Arc<Peer>| {
+    move |request: Request<Incoming>, peer: Arc<Peer>| {
         let api = Arc::clone(&api);
-        async move { api.answer(&request).await.map(Full::new) }
+        async move { api.answer(&request, &peer).await.map(Full::new) }
     }
 }
 

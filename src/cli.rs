@@ -3,6 +3,7 @@
 //! `plimsoll` without a subcommand is `plimsoll serve`, and every flag of prometheus-adapter is
 //! accepted there, so that changing the image is a migration.
 
+pub mod access;
 pub mod ignored;
 pub mod serve;
 
@@ -18,7 +19,14 @@ const ADAPTER: &str = "/adapter";
 
 /// Metrics for the native HorizontalPodAutoscaler, computed from Prometheus.
 #[derive(Debug, Parser)]
-#[command(name = "plimsoll", version, about, args_conflicts_with_subcommands = true)]
+// Of a flag that is given twice the last counts, as in prometheus-adapter: charts append flags.
+#[command(
+    name = "plimsoll",
+    version,
+    about,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

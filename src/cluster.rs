@@ -1,8 +1,12 @@
-//! What exists: kinds and objects, from a file or from an API server.
+//! What the cluster knows: which kinds and objects exist, who asks, and what they may.
 //!
-//! Both implement the engine's port [`Inventory`]. Name, labels and controller are all that is
-//! kept of an object. Who asks and what they may is not answered here.
+//! Kinds and objects come from a file or from an API server, and both implement the engine's port
+//! [`Inventory`]; name, labels and controller are all that is kept of an object. Who asks
+//! ([`authn`]) and what they may ([`authz`]) is the API server's to say.
 
+pub mod authn;
+pub mod authz;
+mod cache;
 pub mod client;
 mod definitions;
 mod discovery;
@@ -12,6 +16,7 @@ mod follow;
 mod intern;
 mod kinds;
 mod metadata;
+pub mod reviews;
 pub mod watch;
 
 use std::sync::Arc;

@@ -1,6 +1,90 @@
 //! Plimsoll keeps Kubernetes workloads within their load line: it computes metrics for the
 //! native `HorizontalPodAutoscaler` from Prometheus, and serves them as `custom.metrics.k8s.io`
 //! and `external.metrics.k8s.io`.
+//!
+//! This page is the map of the code. It tells what does not change often; what does is told by
+//! the first lines of each file.
+//!
+//! # Rooms
+//!
+//! Each module at the top is a room with a door: what it may use is a table in `tests/tidy.rs`,
+//! which fails where the code or this page says something else.
+//!
+//! Pure, without IO and without a clock, so that all of it is tested with data alone:
+//!
+//! * [`model`]: the words for all others: objects, kinds, selectors, values, quantities.
+//! * [`promql`]: a rule and a request become a query, as prometheus-adapter writes it.
+//! * [`config`]: what a person writes becomes checked rules, or all mistakes at once.
+//! * [`wire`]: what goes over the wire: JSON, protobuf, discovery, `Status`, and which form of it.
+//!
+//! The heart:
+//!
+//! * [`engine`]: what is asked for, how it is computed, and the answers that are ready.
+//!
+//! Adapters, which implement the engine's [`ports`](engine::ports) and do not know each other:
+//!
+//! * [`prometheus`]: the backend's client: queries and listings, within bounds.
+//! * [`cluster`]: kinds and objects, from an API server or a file; who asks and what they may.
+//!
+//! Servers:
+//!
+//! * [`apiserver`]: the aggregated API: from a URL to the engine, from an answer to a response.
+//! * [`admin`]: the plain port: health, metrics, version.
+//! * [`serve`]: what both stand on: listeners, TLS and its certificate, limits, the end.
+//!
+//! Around them:
+//!
+//! * [`cli`]: flags, prometheus-adapter's among them, and what they mean.
+//! * [`telemetry`]: logs and the process's own metrics.
+//! * [`app`]: puts all of it together; nothing else knows every room.
+//!
+//! # Ways through the house
+//!
+//! **Discovery**, in the background: [`engine::discovery`] lists the series of each rule at an
+//! interval, and joins rules, series and kinds into a [`Catalog`](engine::catalog::Catalog) of
+//! what is served. It runs at once when a changed configuration file has been taken up.
+//!
+//! **Refresh**, in the background: each [`Demand`](engine::demand::Demand) that somebody has had
+//! lately is [planned](engine::plan), asked of the backend and [evaluated](engine::evaluate) every
+//! refresh interval, and the outcome, answer or error, is put into the demand's
+//! [`Slot`](engine::demand::Slot).
+//!
+//! **Read**, the hot way: TLS → [who asks and whether they may](apiserver::access) → [what for](apiserver::path) → the
+//! demand's slot → [`wire`]. No call over the network and no lock, but for a verdict on a token
+//! or on access that is not known yet, and for the first request for something: that waits, with a deadline, for one evaluation which all who ask for the same
+//! share. Documents of discovery are written once for a catalog and then copied from memory.
+//!
+//! # Always true
+//!
+//! * Missing data is an error, because an HPA holds still on an error and acts on a wrong zero.
+//!   NaN, infinities and what does not fit into a quantity are missing data; a rule that was
+//!   written for prometheus-adapter keeps its zero for NaN in [`promql::compat`].
+//! * Discovery never waits for a backend: while the groups cannot be read, no namespace can be
+//!   deleted.
+//! * An answer that is not 2xx is a [`Status`](wire::status::Status) whose message names the
+//!   cause: the rule, the query, what the backend said.
+//! * The last good configuration, certificate, catalog and file of objects stay in use while the
+//!   next one is bad, and the badness is logged.
+//! * Every wait for a peer has a deadline; every queue, body, table and set of labels has a bound,
+//!   which is a constant at the top of its file.
+//! * No input makes the process panic. `unsafe` is forbidden, `unwrap` and slicing of text are
+//!   lints, and each exception says why it holds.
+//!
+//! What is not there on purpose: state on disk other than a self-signed certificate; a way to
+//! change anything through the API; a lock on the hot way; objects' contents beyond names and
+//! labels; a log line per request; traits with one implementation, the engine's ports apart;
+//! mocks of libraries: tests talk to fakes over sockets, or to the real thing.
+//!
+//! # Where to find what
+//!
+//! * a flag: [`cli::serve`]; one that is accepted and ignored: [`cli::ignored`]
+//! * a key of the configuration file: `src/config/file.rs`
+//! * the code and message of an error: [`wire::status`] has the forms, [`apiserver::failure`]
+//!   chooses among them, the enum of the room at fault has the words
+//! * a metric of the process: [`telemetry::metrics`], one method per event
+//! * a behaviour of prometheus-adapter: `tests/data`, and the comment that names its source
+//! * tests: beside the code for what is pure, in `tests/it` for what needs a socket, in
+//!   `hack/fuzz` for hostile input; `hack/test` runs everything
 
 pub mod admin;
 pub mod apiserver;

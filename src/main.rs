@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match start(invocation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = telemetry::chain(error.as_ref()), "Cannot serve");
+            tracing::error!(error = telemetry::chain(error.as_ref()), "cannot serve");
             ExitCode::FAILURE
         }
     }

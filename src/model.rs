@@ -2,6 +2,7 @@
 //!
 //! Pure: nothing in here awaits, reads a clock, the environment or a file.
 
+pub mod access;
 pub mod duration;
 pub mod inventory;
 pub mod object;

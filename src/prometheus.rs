@@ -9,11 +9,11 @@
 //!
 //! Limits: one backend, no retries, no range queries, no proxies, HTTP/1.1 alone.
 
-mod answer;
+pub mod answer;
 mod client;
 mod credentials;
 mod fault;
-mod listing;
+pub mod listing;
 mod session;
 mod warnings;
 

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -19,10 +19,12 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connection::Connection;
 use self::shutdown::Shutdown;
+use crate::model::access::Proven;
 use crate::telemetry::metrics::Metrics;
 
 pub mod certificate;
@@ -186,8 +188,20 @@ pub struct Peer {
     /// The other end of the connection.
     pub address: SocketAddr,
     /// The client's certificate and its intermediates. The client holds the key; nothing else
-    /// about them is verified.
-    pub certificates: Option<Vec<CertificateDer<'static>>>,
+    /// about them is verified. Empty where it has shown none.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// What they have been found to prove; for the handler to keep.
+    pub proven: ArcSwapOption<Proven>,
+    unwelcome: CancellationToken,
+}
+
+impl Peer {
+    /// Ends the connection once the requests that are under way are answered. HTTP/2 makes it
+    /// cheap to ask much at once, so who has no business here is to have no connection for it
+    /// (CVE-2023-44487).
+    pub fn hang_up(&self) {
+        self.unwelcome.cancel();
+    }
 }
 
 /// An async function from a request and its peer to the answer. Dropped when the client goes away.

@@ -14,6 +14,8 @@ use serde::Serialize;
 pub mod compress;
 pub mod discovery;
 pub mod document;
+#[cfg(test)]
+mod fixtures;
 pub mod metrics;
 pub mod negotiate;
 pub mod openapi;

@@ -109,7 +109,7 @@ impl Discovery {
         let documents = Documents::new(groups, &resources(&catalog));
         let LeftOut { custom, external } = documents.left_out();
         if custom + external > 0 {
-            warn!(custom, external, "Discovery does not list every metric; all are served");
+            warn!(custom, external, "discovery does not list every metric; all are served");
         }
         let current = Arc::new(Current { catalog, documents });
         self.current.store(Some(Arc::clone(&current)));

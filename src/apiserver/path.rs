@@ -9,10 +9,12 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target, UsageDemand};
+use crate::model::access::asks_for_watch;
 use crate::model::object::GroupResource;
 use crate::model::selector::Selector;
 use crate::serve::health::Probe;
 use crate::wire::GroupVersion;
+use crate::wire::negotiate::is_true;
 use crate::wire::status::Status;
 
 /// What a path stands for.
@@ -94,12 +96,22 @@ fn metric(
     parameters: &Parameters<'_>,
 ) -> Result<Route, Status> {
     let version = GroupVersion::parse(group, version).ok_or_else(Status::path_not_found)?;
+    if is_authorized_as_something_else(rest) {
+        return Err(Status::path_not_found());
+    }
     let demand = match version {
         GroupVersion::Custom(_) => custom(rest, parameters).map(Demand::Custom),
         GroupVersion::External => external(rest, parameters).map(Demand::External),
         GroupVersion::Resource => return usage(rest, parameters).map(Route::Usage),
     }?;
     Ok(Route::Metric(MetricRoute { version, demand }))
+}
+
+/// Whether Kubernetes reads a path in another way than as that of a metric: whoever may set the
+/// status of namespaces, say, is not thereby allowed to read an external metric named `status`
+/// ([`crate::model::access::Attributes`]).
+fn is_authorized_as_something_else(segments: &[&str]) -> bool {
+    matches!(segments, ["proxy" | "watch", ..] | ["namespaces", _, "finalize" | "status", ..])
 }
 
 /// The decoded segments of a path; a slash at the end of a discovery path means nothing.
@@ -146,7 +158,7 @@ fn custom(segments: &[&str], parameters: &Parameters<'_>) -> Result<CustomDemand
     if [resource, namespace.unwrap_or(name), name, metric].contains(&"") {
         return Err(Status::path_not_found());
     }
-    parameters.refuse_watch()?;
+    parameters.refuse_watch(is_true)?;
     parameters.check_field_selector(name)?;
     let target = if name == "*" {
         Target::Selected(parameters.selector("labelSelector")?)
@@ -174,7 +186,7 @@ fn external(segments: &[&str], parameters: &Parameters<'_>) -> Result<ExternalDe
     if namespace.is_empty() || metric.is_empty() {
         return Err(Status::path_not_found());
     }
-    parameters.refuse_watch()?;
+    parameters.refuse_watch(asks_for_watch)?;
     parameters.check_field_selector("")?;
     Ok(ExternalDemand {
         namespace: namespace.to_owned(),
@@ -200,7 +212,7 @@ fn usage(segments: &[&str], parameters: &Parameters<'_>) -> Result<UsageRoute, S
         let target = Target::Named(name.to_owned());
         return Ok(UsageRoute { demand, target, fields: FieldSelector::default() });
     }
-    parameters.refuse_watch()?;
+    parameters.refuse_watch(asks_for_watch)?;
     let target = Target::Selected(parameters.selector("labelSelector")?);
     let fields = FieldSelector::parse(parameters.first("fieldSelector").unwrap_or_default())?;
     Ok(UsageRoute { demand, target, fields })
@@ -292,14 +304,13 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn refuse_watch(&self) -> Result<(), Status> {
-        // As Go's strconv.ParseBool reads it, except that what is no boolean is no watch.
-        match self.first("watch") {
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => {
-                Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics")))
-            }
-            _ => Ok(()),
+    /// What is authorized as a watch must not be answered as a list, so a list takes for a watch
+    /// what Kubernetes does ([`asks_for_watch`]); a value is no list, whatever its parameter says.
+    fn refuse_watch(&self, is_watch: fn(&str) -> bool) -> Result<(), Status> {
+        if self.first("watch").is_some_and(is_watch) {
+            return Err(Status::method_not_allowed("watch", &GroupResource::parse("metrics")));
         }
+        Ok(())
     }
 
     /// A field selector can only repeat the name that the path has already.

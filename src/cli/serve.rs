@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
+use crate::cli::access::AccessArgs;
+use crate::cluster::authz;
 use crate::model::duration;
 use crate::prometheus::Verb;
 use crate::serve::tls::MinimumVersion;
@@ -46,6 +48,10 @@ pub struct ServeArgs {
     #[command(flatten, next_help_heading = "Kubernetes")]
     /// How the Kubernetes API is reached.
     pub kubernetes: KubernetesArgs,
+
+    #[command(flatten, next_help_heading = "Authentication and authorization")]
+    /// Who asks and what they may.
+    pub access: AccessArgs,
 
     #[command(flatten, next_help_heading = "Logging")]
     /// What is logged.
@@ -199,6 +205,8 @@ pub struct Settings {
     pub max_age: Duration,
     /// How long to go on serving after SIGTERM.
     pub shutdown_delay: Duration,
+    /// What clients may.
+    pub authorization: authz::Settings,
 }
 
 /// Flags that do not go together.
@@ -221,6 +229,9 @@ pub enum Error {
     /// Standalone takes everyone for an admin, so it may not be reached from elsewhere.
     #[error("--standalone listens on loopback only, and --bind-address {0} is not loopback")]
     NotLoopback(IpAddr),
+    /// A path that needs no authorization is malformed.
+    #[error("--authorization-always-allow-paths")]
+    OpenPaths(#[from] authz::PathError),
     /// Discovery would never rest.
     #[error("--metrics-relist-interval must be more than 0")]
     NoRelistInterval,
@@ -255,6 +266,7 @@ impl ServeArgs {
             admin: SocketAddr::new(address, self.serving.admin_port),
             max_age,
             shutdown_delay: self.serving.shutdown_delay.unwrap_or(shutdown_delay),
+            authorization: self.access.authorization()?,
         })
     }
 }

@@ -19,6 +19,16 @@ fn no_subcommand_is_serve() {
 }
 
 #[test]
+fn of_a_flag_that_is_given_twice_the_last_counts() {
+    for prefix in ["", "serve "] {
+        let flags = "--config a --config b --prometheus-header A=1 --prometheus-header B=2";
+        let serve = invoke(&format!("{prefix}{flags}")).serve;
+        assert_eq!(serve.config, Some("b".into()));
+        assert_eq!(serve.prometheus.prometheus_header.len(), 2);
+    }
+}
+
+#[test]
 fn the_defaults_are_those_of_prometheus_adapter() {
     let serve = invoke("--config a.yaml").serve;
     let settings = serve.settings().unwrap();

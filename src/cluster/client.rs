@@ -24,6 +24,10 @@ const SILENCE: Duration = Duration::from_mins(5);
 
 /// How many requests are sent in a second at most; 100,000 objects are listed in 100 requests.
 const REQUESTS: u64 = 100;
+/// How many reviews are asked for in a second at most, as by the API server's own extensions
+/// (staging/src/k8s.io/apiserver/pkg/server/options/authorization.go). They have a client of
+/// their own, so that a flood of requests to us does not keep the inventory waiting.
+const REVIEWS: u64 = 200;
 
 /// From one watch of a kind to the next, at least.
 const WATCHES: Duration = Duration::from_secs(1);
@@ -59,13 +63,22 @@ pub enum ClientError {
 
 /// Makes a client with a deadline on everything. Nothing is sent yet.
 pub async fn connect(settings: &Settings) -> Result<Client, ClientError> {
+    connect_at(settings, REQUESTS).await
+}
+
+/// Makes a client for reviews of tokens and access.
+pub async fn connect_for_reviews(settings: &Settings) -> Result<Client, ClientError> {
+    connect_at(settings, REVIEWS).await
+}
+
+async fn connect_at(settings: &Settings, rate: u64) -> Result<Client, ClientError> {
     let config = match &settings.kubeconfig {
         Some(path) => from_file(path)
             .await
             .map_err(|source| ClientError::Kubeconfig { path: path.clone(), source })?,
         None => Config::incluster().map_err(ClientError::InCluster)?,
     };
-    with_deadlines(config)
+    with_deadlines(config, rate)
 }
 
 async fn from_file(path: &PathBuf) -> Result<Config, Box<KubeconfigError>> {
@@ -73,7 +86,7 @@ async fn from_file(path: &PathBuf) -> Result<Config, Box<KubeconfigError>> {
     Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
 
-fn with_deadlines(mut config: Config) -> Result<Client, ClientError> {
+fn with_deadlines(mut config: Config, rate: u64) -> Result<Client, ClientError> {
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
@@ -81,7 +94,7 @@ fn with_deadlines(mut config: Config) -> Result<Client, ClientError> {
     config.default_retry = false;
     let builder =
         ClientBuilder::try_from(config).map_err(|error| ClientError::Build(Box::new(error)))?;
-    let limit = RateLimitLayer::new(REQUESTS, Duration::from_secs(1));
+    let limit = RateLimitLayer::new(rate, Duration::from_secs(1));
     Ok(builder.with_layer(&TimeoutLayer::new(RESPOND)).with_layer(&limit).build())
 }
 

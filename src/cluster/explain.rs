@@ -1,6 +1,7 @@
 //! What went wrong with the API server, in words for the people who can help.
 
 use std::error::Error;
+use std::io;
 
 use kube::core::Status;
 use kube::runtime::watcher;
@@ -59,6 +60,27 @@ pub(super) fn client(error: &kube::Error) -> String {
         kube::Error::SerdeError(_) => format!("the API server's answer cannot be read: {cause}"),
         _ => format!("the request to the API server failed: {cause}"),
     }
+}
+
+/// Whether the API server hung up, which may be no more than its restart.
+pub(super) fn is_reset(error: &kube::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+            return matches!(
+                error.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+            );
+        }
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn code(error: &kube::Error) -> Option<u16> {

@@ -25,7 +25,7 @@ use crate::engine::ports::{Inventory, InventoryError};
 use crate::model::inventory::Objects;
 use crate::model::object::{Kind, Kinds};
 
-use contents::Contents;
+pub use contents::Contents;
 
 /// The largest file that is read: some 50,000 pods with all their fields.
 pub const MAX_BYTES: u64 = 256 << 20;
@@ -207,7 +207,8 @@ fn read(path: &Path) -> Result<Read, FileError> {
     Ok(Read { bytes, digest })
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, FileError> {
+/// Reads what such a file holds. The path is for messages alone.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, FileError> {
     let content = |source| FileError::Content { path: path.to_owned(), source };
     let text = str::from_utf8(bytes).map_err(|error| content(error.into()))?;
     let entries = manifest::parse(text).map_err(|error| content(error.into()))?;

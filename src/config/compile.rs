@@ -191,7 +191,7 @@ impl Compiler<'_, '_> {
             self.warn(r#as.as_ref(), "name.as", what);
         }
         let constant = namer.constant();
-        if let Some(name) = constant.filter(|name| refused_external_name(name))
+        if let Some(name) = constant.filter(|name| refused_external_name(&name.to_lowercase()))
             && self.list == List::External
         {
             let what = format!(

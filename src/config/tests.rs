@@ -162,7 +162,7 @@ fn all_mistakes_of_a_file_are_told_at_once() {
 externalRules:
 - seriesQuery: c
   resources: {namespaced: false}
-  name: {as: status}
+  name: {as: Status}
   metricsQuery: d
 resourceRules:
   cpu: {containerQuery: "<<.", resources: {template: x}}
@@ -184,7 +184,7 @@ resourceRules:
          there are .Series, .LabelMatchers, .LabelValuesByName, .GroupBy and .GroupBySlice",
         "c.yaml:17: rules[2].metricsQuery: line 1, column 9 of the template: range does not go \
          over a string",
-        "c.yaml:21: externalRules[0].name.as: an external metric cannot be called \"status\": \
+        "c.yaml:21: externalRules[0].name.as: an external metric cannot be called \"Status\": \
          Kubernetes takes its path for a subresource of the namespace",
         "c.yaml:24: resourceRules.cpu.resources.template: the template has to contain \
          <<.Resource>> as it is, so that it recognises labels",

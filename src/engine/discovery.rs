@@ -207,7 +207,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         self.told_problems.retain(|told| catalog.problems().contains(told));
         let before = self.engine.catalog().len();
         if catalog.len() != before {
-            info!(metrics = catalog.len(), before, "The served metrics have changed");
+            info!(metrics = catalog.len(), before, "the served metrics have changed");
         }
         self.engine.publish_catalog(catalog);
     }

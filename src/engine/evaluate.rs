@@ -95,7 +95,7 @@ fn no_value(rule: &Rule, kind: &Kind, name: &str, point: Option<Point>, now: Tim
             format!("the sample that {path} has for {object} is older than 5 minutes")
         }
         Some(Point { value, .. }) => {
-            format!("{path} computes {value} for {object}, which no quantity can say")
+            format!("{path} computes {value:?} for {object}, which no quantity can say")
         }
     }
 }
@@ -172,13 +172,16 @@ fn external(
     ExternalAnswer { metric, window, values }
 }
 
-/// The HPA controller adds the values up in an `i64` of thousandths that wraps.
+/// The HPA controller adds the values up in an `i64` of thousandths that wraps: where the sum would
+/// leave its range, no value is larger than its share of the range.
 fn keep_sum_in_range(values: &mut [SeriesValue]) {
-    let (mut room, mut depth) = (Milli::MAX, Milli::MIN);
+    let sum: i128 = values.iter().map(|item| i128::from(item.value.0.unsigned_abs())).sum();
+    if sum <= i128::from(Milli::MAX.0) {
+        return;
+    }
+    let share = i64::try_from(values.len()).map_or(0, |count| Milli::MAX.0 / count);
     for item in values {
-        item.value = item.value.clamp(depth, room);
-        room = Milli(room.0.saturating_sub(item.value.0.max(0)));
-        depth = Milli(depth.0.saturating_sub(item.value.0.min(0)));
+        item.value = item.value.clamp(Milli(-share), Milli(share));
     }
 }
 

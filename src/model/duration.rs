@@ -128,11 +128,10 @@ pub fn to_go(duration: Duration) -> String {
     if seconds == 0 && milliseconds > 0 {
         return format!("{milliseconds}ms");
     }
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    let mut text = match (hours, minutes) {
+    let mut text = match (seconds / 3600, seconds / 60 % 60) {
         (0, 0) => String::new(),
-        (0, _) => format!("{minutes}m"),
-        _ => format!("{hours}h{minutes}m"),
+        (0, minutes) => format!("{minutes}m"),
+        (hours, minutes) => format!("{hours}h{minutes}m"),
     };
     text += &(seconds % 60).to_string();
     if milliseconds > 0 {

@@ -16,9 +16,10 @@ use crate::model::value::{Labels, Point, QueryResult, Sample};
 
 /// What an answer says, whatever the status code it came with.
 #[derive(Debug, PartialEq)]
-pub(super) enum Answer<T> {
+pub enum Answer<T> {
     /// `status: success`.
     Success {
+        /// What was asked for.
         data: T,
         /// Warnings, infos, and that the answer is partial.
         notes: Vec<String>,
@@ -27,12 +28,13 @@ pub(super) enum Answer<T> {
     Error {
         /// `errorType`: `execution`, `bad_data`, …
         kind: String,
+        /// What went wrong, in the words of Prometheus.
         message: String,
     },
 }
 
 /// Reads the answer to an instant query. The error says what is wrong with it.
-pub(super) fn query(body: &[u8]) -> Result<Answer<QueryResult>, String> {
+pub fn query(body: &[u8]) -> Result<Answer<QueryResult>, String> {
     let mut json = serde_json::Deserializer::from_slice(body);
     match read(&mut json, QueryData).map_err(|error| error.to_string())? {
         Answer::Success { data, notes } => Ok(Answer::Success { data: data?, notes }),
@@ -41,7 +43,7 @@ pub(super) fn query(body: &[u8]) -> Result<Answer<QueryResult>, String> {
 }
 
 /// Reads the body of a refusal: `None` where it is not in the form of the HTTP API.
-pub(super) fn refusal(body: &[u8]) -> Option<(String, String)> {
+pub fn refusal(body: &[u8]) -> Option<(String, String)> {
     let mut json = serde_json::Deserializer::from_slice(body);
     match read(&mut json, Ignored).ok()? {
         Answer::Error { kind, message } => Some((kind, message)),

@@ -70,7 +70,7 @@ impl Read for Chunks {
 }
 
 /// Reads a listing to its end. The error says what is wrong with it.
-pub(super) fn fold(body: impl Read) -> Result<Answer<SeriesNames>, String> {
+pub fn fold(body: impl Read) -> Result<Answer<SeriesNames>, String> {
     let budget = Rc::new(Cell::new(MAX_ELEMENT));
     let metered = Metered { inner: body, budget: Rc::clone(&budget) };
     // serde_json reads single bytes; of a BufReader the standard library makes that fast.

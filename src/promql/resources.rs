@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
+use super::matcher::is_label_name;
 use super::re2::{self, PatternError};
 use super::template::{Fields, Template, TemplateError};
 use crate::model::object::{GroupResource, Kind, Kinds};
@@ -40,6 +41,12 @@ pub enum ResourceError {
     /// Neither override nor template.
     #[error("no label stands for {0}: add it to `resources.overrides`, or a `resources.template`")]
     NoLabel(String),
+    /// What the template makes is no label name.
+    #[error(
+        "the template makes {0:?} of a resource `x`, which cannot be a Prometheus label name: it \
+         consists of letters, digits and underscores"
+    )]
+    NotALabel(String),
     /// The template cannot recognise labels.
     #[error("the template makes no expression that recognises labels")]
     Pattern(#[source] PatternError),
@@ -150,6 +157,10 @@ impl Recogniser {
         let template = Template::compile(text, Fields::Resource)?;
         let shape =
             template.render_resource(&GROUP_MARK.to_string(), &RESOURCE_MARK.to_string())?;
+        let example = shape.replace([GROUP_MARK, RESOURCE_MARK], "x");
+        if !is_label_name(&example) {
+            return Err(ResourceError::NotALabel(example));
+        }
         let pattern = format!("^{}$", regex::escape(&shape))
             .replace(GROUP_MARK, "(.+?)")
             .replace(RESOURCE_MARK, "(.+?)");
@@ -188,6 +199,16 @@ mod tests {
     }
 
     #[test]
+    fn a_template_that_can_make_no_label_name_is_refused() {
+        for template in
+            ["(<<.Resource>>", "<<.Resource>>.name", "1<<.Resource>>", "a b<<.Resource>>"]
+        {
+            let refusal = Resources::compile(template, Vec::new()).unwrap_err();
+            assert!(matches!(refusal, ResourceError::NotALabel(_)), "{template}: {refusal}");
+        }
+    }
+
+    #[test]
     fn a_template_makes_a_label_of_the_singular_and_the_sanitised_group() {
         let of =
             |template, name| resources(template, &[]).label_for(&kind(name), &kinds()).unwrap();
@@ -212,7 +233,6 @@ mod tests {
             of("kube_<<.Group>>_<<.Resource>>", "kube_extensions_ingress"),
             some("ingresses.extensions")
         );
-        assert_eq!(of("k.<<.Resource>>", "kxpod"), None);
         assert_eq!(of("<<.Resource>>_<<.Resource>>", "node_pod"), some("pods"));
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -89,13 +90,14 @@ impl Connection {
         handler: Arc<H>,
     ) {
         let Some(config) = tls else {
-            return self.speak_http(stream, Protocol::Http1, None, handler).await;
+            return self.speak_http(stream, Protocol::Http1, Vec::new(), handler).await;
         };
         match self.handshake(stream, config).await {
             Ok(stream) => {
                 let session = stream.get_ref().1;
                 let protocol = Protocol::negotiated(session.alpn_protocol());
-                let certificates = session.peer_certificates().map(<[_]>::to_vec);
+                let certificates =
+                    session.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
                 self.speak_http(stream, protocol, certificates, handler).await;
             }
             Err(error) => self.metrics.handshake_failed(self.peer, &error),
@@ -118,13 +120,18 @@ impl Connection {
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         protocol: Protocol,
-        certificates: Option<Vec<CertificateDer<'static>>>,
+        certificates: Vec<CertificateDer<'static>>,
         handler: Arc<H>,
     ) {
         let Self { peer, permit: _permit, limits, stopped, killed: _, metrics } = self;
         let requests = Arc::new(Requests {
             handler,
-            peer: Arc::new(Peer { address: peer, certificates }),
+            peer: Arc::new(Peer {
+                address: peer,
+                certificates,
+                proven: ArcSwapOption::empty(),
+                unwelcome: CancellationToken::new(),
+            }),
             metrics,
             begun: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
@@ -135,18 +142,20 @@ impl Connection {
         };
         let builder = http_builder(protocol, limits.streams);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let idle = tokio::select! {
+        let patience = tokio::select! {
             // Most wake-ups are the connection's own.
             biased;
             ended = connection.as_mut() => return log_end(peer, ended),
-            () = stopped.cancelled() => false,
-            () = requests.idle(limits) => true,
+            // The listener says when it has been long enough.
+            () = stopped.cancelled() => None,
+            () = requests.peer.unwelcome.cancelled() => Some(limits.drain),
+            () = requests.idle(limits) => Some(CLOSING),
         };
         connection.as_mut().graceful_shutdown();
-        // After a stop, the listener says when it has been long enough.
-        if idle {
-            let cut = || tracing::debug!(%peer, "an idle connection did not close and is cut");
-            timeout(CLOSING, connection).await.map_or_else(|_| cut(), |ended| log_end(peer, ended));
+        if let Some(patience) = patience {
+            let cut = || tracing::debug!(%peer, "a connection did not close and is cut");
+            let ended = timeout(patience, connection).await;
+            ended.map_or_else(|_| cut(), |ended| log_end(peer, ended));
         } else {
             log_end(peer, connection.await);
         }

@@ -141,9 +141,9 @@ fn text(text: impl Into<Bytes>) -> Response<Full<Bytes>> {
 }
 
 async fn echo(request: Request<Incoming>, peer: Arc<Peer>) -> Response<Full<Bytes>> {
-    let certificates = peer.certificates.as_ref().map(Vec::len);
+    let certificates = peer.certificates.len();
     let headers = request.headers().len();
-    text(format!("{} {certificates:?} {headers}", request.uri().path()))
+    text(format!("{} {certificates} {headers}", request.uri().path()))
 }
 
 async fn panics_on_demand(request: Request<Incoming>, _: Arc<Peer>) -> Response<Full<Bytes>> {
@@ -157,8 +157,8 @@ async fn both_protocols_are_negotiated_and_answered() {
     let first = within(server.http1().await.send_request(get("/one"))).await.unwrap();
     let second = within(server.http2().await.send_request(get("/two"))).await.unwrap();
     assert_eq!((first.version(), second.version()), (Version::HTTP_11, Version::HTTP_2));
-    assert_eq!(body(first).await, (200, "/one None 0".to_owned()));
-    assert_eq!(body(second).await, (200, "/two None 0".to_owned()));
+    assert_eq!(body(first).await, (200, "/one 0 0".to_owned()));
+    assert_eq!(body(second).await, (200, "/two 0 0".to_owned()));
     let both = server.connect(&[b"h2", b"http/1.1"]).await.unwrap();
     assert_eq!(both.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let none = server.connect(&[]).await.unwrap();
@@ -208,7 +208,7 @@ async fn a_client_certificate_reaches_the_handler_if_its_key_is_held() {
             http1::handshake(TokioIo::new(stream.unwrap())).await.unwrap();
         tokio::spawn(connection);
         let answer = within(requests.send_request(get("/"))).await.unwrap();
-        assert_eq!(body(answer).await, (200, "/ Some(1) 0".to_owned()));
+        assert_eq!(body(answer).await, (200, "/ 1 0".to_owned()));
 
         // In TLS 1.3 the client is done before the server has judged it.
         let thief = async {
@@ -233,7 +233,7 @@ async fn a_new_certificate_serves_new_connections_and_old_ones_go_on() {
     assert!(server.connect_with(trusting).await.is_ok());
     old.ready().await.unwrap();
     let answer = within(old.send_request(get("/still"))).await.unwrap();
-    assert_eq!(body(answer).await, (200, "/still None 0".to_owned()));
+    assert_eq!(body(answer).await, (200, "/still 0 0".to_owned()));
 }
 
 #[tokio::test]
@@ -436,7 +436,7 @@ async fn many_requests_go_over_one_connection_at_once() {
         async move { body(requests.send_request(get(&format!("/{number}"))).await.unwrap()).await }
     });
     let answers = within(futures_util::future::join_all(answers)).await;
-    let expected: Vec<_> = (0..450).map(|number| (200, format!("/{number} None 0"))).collect();
+    let expected: Vec<_> = (0..450).map(|number| (200, format!("/{number} 0 0"))).collect();
     assert_eq!(answers, expected);
 }
 
@@ -452,9 +452,9 @@ async fn users_of_many_groups_are_let_in_and_endless_headers_are_not() {
         request
     };
     let many = within(server.http2().await.send_request(with_groups(600))).await.unwrap();
-    assert_eq!(body(many).await, (200, "/ None 600".to_owned()));
+    assert_eq!(body(many).await, (200, "/ 0 600".to_owned()));
     let many = within(server.http1().await.send_request(with_groups(600))).await.unwrap();
-    assert_eq!(body(many).await, (200, "/ None 600".to_owned()));
+    assert_eq!(body(many).await, (200, "/ 0 600".to_owned()));
     let endless = within(server.http2().await.send_request(with_groups(5_000))).await.unwrap();
     assert_eq!(endless.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     let endless = within(server.http1().await.send_request(with_groups(5_000))).await;
@@ -475,7 +475,7 @@ async fn the_plain_listener_serves_without_tls() {
     let request =
         Request::builder().method(Method::HEAD).uri("/x").body(Full::<Bytes>::default()).unwrap();
     let answer = within(requests.send_request(request)).await.unwrap();
-    assert_eq!(answer.headers()[CONTENT_LENGTH], "9");
+    assert_eq!(answer.headers()[CONTENT_LENGTH], "6");
     assert_eq!(body(answer).await, (200, String::new()));
     shutdown.stop();
     assert_eq!(within(task).await.unwrap(), 0);

@@ -21,11 +21,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use self::access::Access;
 use self::process::Process;
 use self::requests::{RequestCounts, RequestDurations, Requests};
 use self::watches::WatchSource;
 use super::chain;
 
+mod access;
 mod labels;
 mod process;
 mod requests;
@@ -33,6 +35,7 @@ mod requests;
 mod tests;
 mod watches;
 
+pub use self::access::{Authentication, Authorization, Review};
 pub use self::labels::{ApiGroup, DiscoveryOutcome, Operation, QueryOutcome, Verb};
 pub use self::watches::WatchState;
 
@@ -44,6 +47,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Metrics {
     registry: Registry,
     requests: Arc<Requests>,
+    access: Access,
     backends: Backends,
     snapshot: Arc<SnapshotSource>,
     watches: Arc<WatchSource>,
@@ -67,6 +71,7 @@ impl Metrics {
         let watches = Arc::new(WatchSource::default());
         let this = Self {
             requests,
+            access: Access::register(&mut registry),
             backends: Backends::register(&mut registry),
             discovery: Discovery::register(&mut registry),
             config_reloads: register(

@@ -114,7 +114,8 @@ impl Form {
         }
     }
 
-    /// Writes a value as JSON, with a newline at the end as Kubernetes' encoder does.
+    /// Writes a value as JSON; as from Kubernetes, compact JSON ends in a newline and indented
+    /// JSON does not (staging/src/k8s.io/apimachinery/pkg/runtime/serializer/json/json.go).
     /// `capacity` is a guess of the length in bytes.
     #[expect(clippy::expect_used, reason = "a Vec takes every byte and no key is not a string")]
     pub(super) fn encode(self, value: &impl Serialize, capacity: usize) -> Bytes {
@@ -124,23 +125,28 @@ impl Form {
             Self::PrettyJson => serde_json::to_writer_pretty(&mut body, value),
         }
         .expect("JSON in memory");
-        body.push(b'\n');
+        if self != Self::PrettyJson {
+            body.push(b'\n');
+        }
         body.into()
     }
 
     /// Indented where the request says so, or says nothing and comes from a person's tool.
     fn of_client(headers: &HeaderMap, pretty: Option<&str>) -> Self {
         let pretty = match pretty {
-            // The words of Go's strconv.ParseBool; everything else is false there.
-            Some(value) if !value.is_empty() => {
-                matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
-            }
+            Some(value) if !value.is_empty() => is_true(value),
             _ => headers.get(USER_AGENT).map(HeaderValue::as_bytes).is_some_and(|agent| {
                 [&b"curl"[..], b"Wget", b"Mozilla/5.0"].iter().any(|tool| agent.starts_with(tool))
             }),
         };
         if pretty { Self::PrettyJson } else { Self::Json }
     }
+}
+
+/// Whether a query parameter says yes, in the words of Go's `strconv.ParseBool`; what is no boolean
+/// is a no.
+pub fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
 }
 
 impl TableVersion {

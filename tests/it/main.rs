@@ -9,8 +9,12 @@
     reason = "helpers of tests are tests, which clippy sees only under #[test]"
 )]
 
+mod access;
+mod adapter;
 mod backend;
 mod cluster;
+mod conformance;
+mod promises;
 mod readme;
 mod resource_metrics;
 mod standalone;

@@ -95,7 +95,7 @@ async fn every_hpa_gets_a_value_for_each_of_its_metrics() {
             let command = format!("kubectl get --raw '{path}'");
             let start = Instant::now();
             let items = loop {
-                let output = shell(Path::new("."), &command, &demo.kubeconfig);
+                let output = shell(demo.directory(), &command, &demo.kubeconfig);
                 let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
                 let items = answer["items"].as_array().map_or(0, Vec::len);
                 if items > 0 || start.elapsed() > VALUE {
@@ -111,7 +111,7 @@ async fn every_hpa_gets_a_value_for_each_of_its_metrics() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_of_plimsoll_itself_is_exported() {
     let Some(demo) = Demo::start() else { return };
-    let output = shell(Path::new("."), &format!("curl -sSf {}", demo.metrics), "");
+    let output = shell(demo.directory(), &format!("curl -sSf {}", demo.metrics), "");
     let exported = String::from_utf8(output.stdout).unwrap();
     let names = Regex::new("`(plimsoll_[a-z_]+)`").unwrap();
     let named: HashSet<&str> =

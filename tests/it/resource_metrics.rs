@@ -125,7 +125,8 @@ async fn kubectl(server: &str, arguments: &str) -> Vec<String> {
 async fn start(prometheus: &RealPrometheus, config: &str) -> Plimsoll {
     let url = prometheus.url().to_string();
     let flags = &["--config-poll-interval=50ms"];
-    Plimsoll::start(Start { config, objects: OBJECTS, prometheus: &url, flags }).await
+    Plimsoll::start(Start { config, objects: OBJECTS, prometheus: &url, flags, ..Start::default() })
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -227,6 +227,7 @@ fn number(value: f64) -> String {
         10.0.. => format!("{value:.0}"),
         1.0.. => format!("{value:.1}"),
         0.1.. => format!("{value:.2}"),
+        ..0.000_5 => "0".to_owned(),
         _ => format!("{value:.3}"),
     }
 }

@@ -58,8 +58,8 @@ pub(crate) async fn start_plimsoll(dir: &Path, args: &[String]) -> Result<(Child
         let field = |name| line.get(name).or_else(|| line.get("fields")?.get(name))?.as_str();
         let address = field("address").and_then(|address| address.parse().ok());
         match field("message")? {
-            "Serving the metrics APIs" => secure = address,
-            "Serving admin" => admin = address,
+            "serving the metrics APIs" => secure = address,
+            "serving admin" => admin = address,
             _ => {}
         }
         Some(Addresses { secure: secure?, admin: admin? })

@@ -1,9 +1,12 @@
+use http::Method;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::access::Attributes;
 use crate::wire::CustomVersion;
 
 const C2: &str = "/apis/custom.metrics.k8s.io/v1beta2";
+const USAGE: &str = "/apis/metrics.k8s.io/v1beta1";
 const E: &str = "/apis/external.metrics.k8s.io/v1beta1";
 
 fn parse_text(target: &str) -> Result<Route, (u16, String)> {
@@ -163,7 +166,71 @@ fn what_is_no_request_is_refused_with_the_reason() {
     }
 }
 
+/// What the API server read out of a path and what is served must be the same thing.
+fn is_authorized_as_itself(path: &str) -> bool {
+    let parameters = Parameters::parse("");
+    let demand = match parse(path, &parameters) {
+        Ok(Route::Metric(route)) => route.demand,
+        Ok(Route::Usage(route)) => {
+            return is_usage_authorized_as_itself(&route, &Attributes::of(&Method::GET, path, ""));
+        }
+        Ok(Route::Document(_) | Route::Health(_)) | Err(_) => return true,
+    };
+    let Attributes::Resource(it) = Attributes::of(&Method::GET, path, "") else {
+        return false;
+    };
+    let served = match demand {
+        Demand::Custom(it) => {
+            let name = match it.target {
+                Target::Named(name) => name,
+                Target::Selected(_) => "*".to_owned(),
+            };
+            let resource = it.resource.to_string();
+            match (it.namespace, resource.as_str()) {
+                (None, "namespaces") => [name, "metrics".to_owned(), it.metric, String::new()],
+                (namespace, _) => [namespace.unwrap_or_default(), resource, name, it.metric],
+            }
+        }
+        Demand::External(it) => [it.namespace, it.metric, String::new(), String::new()],
+        Demand::Usage(_) => return false,
+    };
+    let authorized = [it.namespace, it.resource, it.name, it.subresource];
+    // Names of resources and external metrics are found whatever their case.
+    authorized.map(|text| text.to_lowercase()) == served.map(|text| text.to_lowercase())
+}
+
+fn is_usage_authorized_as_itself(route: &UsageRoute, attributes: &Attributes) -> bool {
+    let (namespace, resource) = match &route.demand {
+        UsageDemand::Nodes => ("", "nodes"),
+        UsageDemand::Pods { namespace } => (namespace.as_deref().unwrap_or_default(), "pods"),
+    };
+    let (verb, name) = match &route.target {
+        Target::Named(name) => ("get", name.as_str()),
+        Target::Selected(_) => ("list", ""),
+    };
+    let Attributes::Resource(it) = attributes else {
+        return false;
+    };
+    let authorized = [&it.verb, &it.namespace, &it.resource, &it.name, &it.subresource];
+    authorized == [verb, namespace, resource, name, ""]
+}
+
 proptest! {
+    #[test]
+    fn what_is_served_is_what_was_authorized(
+        group in prop::sample::select(vec![C2, E, USAGE]),
+        segments in prop::collection::vec(
+            prop::sample::select(vec![
+                "namespaces", "metrics", "status", "finalize", "watch", "proxy", "pods", "nodes",
+                "default", "%2A", "*", "x", "X.y", "", "a%20b", "%6eamespaces", "%73tatus", "a%2Fb",
+            ]),
+            0..7,
+        ),
+    ) {
+        let path = format!("{group}/{}", segments.join("/"));
+        prop_assert!(is_authorized_as_itself(&path), "{}", path);
+    }
+
     #[test]
     fn no_target_makes_the_parser_panic(path in "(/[ -~]{0,12}){0,8}", query in "[ -~]{0,40}") {
         let _route = parse(&path, &Parameters::parse(&query));

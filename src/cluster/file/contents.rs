@@ -16,11 +16,11 @@ use crate::model::object::{GroupResource, Kind, Kinds, Scope};
 
 /// The kinds and objects of a file.
 #[derive(Debug)]
-pub(super) struct Contents {
+pub struct Contents {
     /// The standard kinds and those of the file.
-    pub(super) kinds: Arc<Kinds>,
+    pub kinds: Arc<Kinds>,
     /// The objects of each kind that has some.
-    pub(super) objects: HashMap<GroupResource, Arc<Objects>>,
+    pub objects: HashMap<GroupResource, Arc<Objects>>,
 }
 
 impl Contents {

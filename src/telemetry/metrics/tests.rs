@@ -24,6 +24,11 @@ fn busy() -> Metrics {
     metrics.discovery_succeeded("rules[1]", 0, 0, now);
     metrics.discovery_failed("rules[2]", &error);
     metrics.discovery_expired("rules[2]", 4, 0);
+    metrics.authenticated(Authentication::Token);
+    metrics.authorized(Authorization::Denied);
+    metrics.reviewed(Review::Token, true);
+    metrics.authorities_reloaded(true);
+    metrics.authorities_rejected(&error);
     metrics.observe_snapshot(|| SnapshotState { age: Some(took_seconds(7)), demands: 2 });
     let watch = |resource: &str, objects, failures| WatchState {
         resource: resource.to_owned(),
@@ -61,6 +66,10 @@ fn every_family_has_its_name_and_type() {
     let types: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let expected = BTreeSet::from([
+        "plimsoll_authentications counter",
+        "plimsoll_authorities_last_reload_successful gauge",
+        "plimsoll_authorities_reloads counter",
+        "plimsoll_authorizations counter",
         "plimsoll_backend_queries counter",
         "plimsoll_backend_query_duration_seconds histogram",
         "plimsoll_backend_warnings counter",
@@ -77,6 +86,7 @@ fn every_family_has_its_name_and_type() {
         "plimsoll_panics counter",
         "plimsoll_request_duration_seconds histogram",
         "plimsoll_requests counter",
+        "plimsoll_reviews counter",
         "plimsoll_snapshot_age_seconds gauge",
         "plimsoll_tls_handshake_failures counter",
         "plimsoll_watch_age_seconds gauge",

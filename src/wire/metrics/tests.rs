@@ -1,36 +1,11 @@
 //! The golden texts come from Kubernetes' own types (k8s.io/metrics/pkg/apis, JSON serializer).
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::selector::LabelSelectorRequirement;
+use crate::wire::fixtures::{TIME, pod, selector};
 
-const TIME: Seconds = Seconds(1_767_323_045);
 const ECHO: &str = r#"{"matchLabels":{"verb":"GET"},"matchExpressions":[{"key":"code","operator":"In","values":["200","201"]}]}"#;
-
-fn selector() -> LabelSelector {
-    LabelSelector {
-        match_labels: BTreeMap::from([("verb".to_owned(), "GET".to_owned())]),
-        match_expressions: vec![LabelSelectorRequirement {
-            key: "code".to_owned(),
-            operator: "In",
-            values: vec!["200".to_owned(), "201".to_owned()],
-        }],
-    }
-}
-
-fn pod<'a>(
-    name: &'a str,
-    selector: Option<&'a LabelSelector>,
-    window: Option<u32>,
-    value: i64,
-) -> MetricValue<'a> {
-    let object = ObjectReference { kind: "Pod", namespace: "default", name, api_version: "/v1" };
-    let value = Milli(value);
-    MetricValue { object, metric: "http_requests", selector, timestamp: TIME, window, value }
-}
 
 fn text(bytes: &Bytes) -> &str {
     std::str::from_utf8(bytes).unwrap()
@@ -123,7 +98,7 @@ fn a_list_without_values_is_an_array() {
     assert_eq!(
         text(&custom(Form::PrettyJson, CustomVersion::V1Beta2, &[])),
         "{\n  \"kind\": \"MetricValueList\",\n  \"apiVersion\": \"custom.metrics.k8s.io/v1beta2\",\n  \
-         \"metadata\": {},\n  \"items\": []\n}\n"
+         \"metadata\": {},\n  \"items\": []\n}"
     );
 }
 

@@ -3,8 +3,6 @@
 
 mod messages;
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 
 use self::messages::{ExternalList, JsonList, ListV1Beta1, ListV1Beta2, StatusMessage, open};
@@ -12,6 +10,7 @@ use super::*;
 use crate::model::object::GroupResource;
 use crate::model::selector::LabelSelectorRequirement;
 use crate::model::value::Labels;
+use crate::wire::fixtures::{TIME, pod, selector};
 use crate::wire::metrics;
 use crate::wire::negotiate::Form;
 
@@ -48,30 +47,6 @@ const TOO_MANY: &str = "\
     6b3873000a0c0a0276311206537461747573124e0a060a0012001a0012074661696c7572651a016d220f\
     546f6f4d616e7952657175657374732a240a012a1215637573746f6d2e6d6574726963732e6b38732e69\
     6f1a04706f64732802320030ad031a002200";
-
-const TIME: Seconds = Seconds(1_767_323_045);
-
-fn selector() -> LabelSelector {
-    LabelSelector {
-        match_labels: BTreeMap::from([("verb".to_owned(), "GET".to_owned())]),
-        match_expressions: vec![LabelSelectorRequirement {
-            key: "code".to_owned(),
-            operator: "In",
-            values: vec!["200".to_owned(), "201".to_owned()],
-        }],
-    }
-}
-
-fn pod<'a>(
-    name: &'a str,
-    selector: Option<&'a LabelSelector>,
-    window: Option<u32>,
-    value: i64,
-) -> MetricValue<'a> {
-    let object = ObjectReference { kind: "Pod", namespace: "default", name, api_version: "/v1" };
-    let value = Milli(value);
-    MetricValue { object, metric: "http_requests", selector, timestamp: TIME, window, value }
-}
 
 fn series<'a>(
     metric: &'a str,

@@ -8,14 +8,17 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::support::pki::Pair;
 
 /// A server that does not answer in this time fails the test.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,7 +27,31 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
+    roots: RootCertStore,
     tls: ClientConfig,
+}
+
+/// One connection.
+pub(crate) struct Connection {
+    address: SocketAddr,
+    sender: http2::SendRequest<Full<Bytes>>,
+    ended: JoinHandle<()>,
+}
+
+impl Connection {
+    /// `GET` with headers.
+    pub(crate) async fn get_with(&mut self, target: &str, headers: &[(&str, &str)]) -> Answer {
+        let target = format!("https://{}{target}", self.address);
+        let answer = self.sender.send_request(request("GET", &target, self.address, headers));
+        collect(tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()).await
+    }
+
+    /// Waits until the server has closed it.
+    pub(crate) async fn closed(self) {
+        let Self { sender, ended, .. } = self;
+        tokio::time::timeout(PATIENCE, ended).await.expect("it stays open").unwrap();
+        drop(sender);
+    }
 }
 
 /// A whole answer.
@@ -44,8 +71,30 @@ impl Client {
             // A leaf that stands before its authority is no authority.
             let _leaf = roots.add(authority.unwrap());
         }
-        let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Self { address, tls }
+        let tls =
+            ClientConfig::builder().with_root_certificates(roots.clone()).with_no_client_auth();
+        Self { address, roots, tls }
+    }
+
+    /// The same client with a certificate, whoever signed it.
+    pub(crate) fn with_certificate(&self, pair: &Pair) -> Self {
+        let chain = CertificateDer::pem_slice_iter(pair.cert.as_bytes());
+        let chain = chain.collect::<Result<_, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+        let tls = ClientConfig::builder()
+            .with_root_certificates(self.roots.clone())
+            .with_client_auth_cert(chain, key)
+            .unwrap();
+        Self { tls, ..self.clone() }
+    }
+
+    /// Opens one connection for several requests over HTTP/2.
+    pub(crate) async fn open(&self) -> Connection {
+        let stream = self.connect(&[b"h2"]).await;
+        let (sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let ended = tokio::spawn(async move { drop(connection.await) });
+        Connection { address: self.address, sender, ended }
     }
 
     /// `GET` over HTTP/1.1 without headers but the host.
@@ -83,6 +132,26 @@ impl Client {
         collect(tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()).await
     }
 
+    /// An HTTP/2 connection that stays open, for many requests at once.
+    pub(crate) async fn open_http2(&self) -> Session {
+        let stream = self.connect(&[b"h2"]).await;
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        // A server that does not answer a PING within a second, however busy it is, loses the
+        // connection, and with it the test.
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Duration::from_millis(100))
+            .keep_alive_timeout(Duration::from_secs(1));
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Session { address: self.address, sender }
+    }
+
+    /// Where the server is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A TLS connection, with the application protocols on offer.
     pub(crate) async fn connect(&self, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
         let mut tls = self.tls.clone();
@@ -90,6 +159,24 @@ impl Client {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::IpAddress(self.address.ip().into());
         TlsConnector::from(Arc::new(tls)).connect(name, stream).await.unwrap()
+    }
+}
+
+/// An open HTTP/2 connection; clones share it.
+#[derive(Clone)]
+pub(crate) struct Session {
+    address: SocketAddr,
+    sender: http2::SendRequest<Full<Bytes>>,
+}
+
+impl Session {
+    /// `GET` on this connection.
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        let mut sender = self.sender.clone();
+        sender.ready().await.unwrap();
+        let target = format!("https://{}{target}", self.address);
+        let answer = sender.send_request(request("GET", &target, self.address, &[]));
+        collect(tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()).await
     }
 }
 

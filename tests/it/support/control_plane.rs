@@ -1,7 +1,8 @@
 //! A real etcd and kube-apiserver on loopback, as envtest starts them.
 //!
 //! The binaries come from `$KUBEBUILDER_ASSETS` or `/usr/local/kubebuilder/bin`; without them
-//! there is none. Everyone may do everything.
+//! there is none. Everyone may do everything, unless it is started with authorities: then it
+//! trusts these and authorizes with RBAC.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -14,12 +15,21 @@ use plimsoll::cluster::client::{Settings, connect};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::pki::Authority;
+
+/// Whose certificates the API server trusts and publishes.
+pub(crate) struct Authorities<'a> {
+    pub(crate) front_proxy: &'a Authority,
+    pub(crate) users: &'a Authority,
+}
+
 /// The control plane; it ends when it is dropped.
 pub(crate) struct ControlPlane {
     assets: PathBuf,
     dir: TempDir,
     etcd_port: u16,
     api_port: u16,
+    security: Vec<String>,
     etcd: Child,
     api: Child,
 }
@@ -35,6 +45,31 @@ impl ControlPlane {
     /// Starts one and waits until it is ready; `None`, and a line that says so, where there are
     /// no binaries.
     pub(crate) async fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, |_| vec!["--authorization-mode=AlwaysAllow".to_owned()]).await
+    }
+
+    /// The same with RBAC and front proxies.
+    pub(crate) async fn start_secured(test: &str, authorities: Authorities<'_>) -> Option<Self> {
+        Self::start_with(test, |dir| {
+            let file = |name: &str, text: &str| {
+                std::fs::write(dir.join(name), text).unwrap();
+                dir.join(name).to_str().unwrap().to_owned()
+            };
+            let proxy = file("front-proxy.pem", &authorities.front_proxy.pem);
+            vec![
+                "--authorization-mode=RBAC".to_owned(),
+                format!("--client-ca-file={}", file("users.pem", &authorities.users.pem)),
+                format!("--requestheader-client-ca-file={proxy}"),
+                "--requestheader-allowed-names=front-proxy-client".to_owned(),
+                "--requestheader-username-headers=X-Remote-User".to_owned(),
+                "--requestheader-group-headers=X-Remote-Group".to_owned(),
+                "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
+            ]
+        })
+        .await
+    }
+
+    async fn start_with(test: &str, security: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
         let assets = std::env::var_os("KUBEBUILDER_ASSETS")
             .map_or_else(|| "/usr/local/kubebuilder/bin".into(), PathBuf::from);
         if !assets.join("kube-apiserver").exists() || !assets.join("etcd").exists() {
@@ -45,26 +80,32 @@ impl ControlPlane {
         write_credentials(dir.path());
         let [etcd_port, peer_port, api_port] = free_ports();
         let etcd = start_etcd(&assets, dir.path(), etcd_port, peer_port);
-        let api = start_api(&assets, dir.path(), etcd_port, api_port);
-        let plane = Self { assets, dir, etcd_port, api_port, etcd, api };
+        let security = security(dir.path());
+        let api = start_api(&assets, dir.path(), etcd_port, api_port, &security);
+        let plane = Self { assets, dir, etcd_port, api_port, security, etcd, api };
         plane.ready().await;
         Some(plane)
     }
 
     /// A client of an account that may do everything.
     pub(crate) async fn client(&self) -> Client {
-        let kubeconfig = json!({
+        let path = self.dir.path().join("kubeconfig");
+        std::fs::write(&path, self.kubeconfig("lab")).unwrap();
+        connect(&Settings { kubeconfig: Some(path) }).await.unwrap()
+    }
+
+    /// A kubeconfig of the account that a token is of.
+    pub(crate) fn kubeconfig(&self, token: &str) -> String {
+        json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "lab",
             "clusters": [{"name": "lab", "cluster": {
                 "server": format!("https://127.0.0.1:{}", self.api_port),
                 "insecure-skip-tls-verify": true,
             }}],
-            "users": [{"name": "lab", "user": {"token": "lab"}}],
+            "users": [{"name": "lab", "user": {"token": token}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
-        });
-        let path = self.dir.path().join("kubeconfig");
-        std::fs::write(&path, kubeconfig.to_string()).unwrap();
-        connect(&Settings { kubeconfig: Some(path) }).await.unwrap()
+        })
+        .to_string()
     }
 
     /// Kills the API server.
@@ -74,7 +115,8 @@ impl ControlPlane {
 
     /// Starts the API server again on the same port.
     pub(crate) async fn start_api(&mut self) {
-        self.api = start_api(&self.assets, self.dir.path(), self.etcd_port, self.api_port);
+        let Self { assets, dir, etcd_port, api_port, security, .. } = &*self;
+        self.api = start_api(assets, dir.path(), *etcd_port, *api_port, security);
         self.ready().await;
     }
 
@@ -115,14 +157,15 @@ fn start_etcd(assets: &Path, dir: &Path, port: u16, peer_port: u16) -> Child {
     spawn(command, dir, "etcd.log")
 }
 
-fn start_api(assets: &Path, dir: &Path, etcd_port: u16, port: u16) -> Child {
+fn start_api(assets: &Path, dir: &Path, etcd_port: u16, port: u16, security: &[String]) -> Child {
     let file = |name: &str| dir.join(name).to_str().unwrap().to_owned();
     let mut command = Command::new(assets.join("kube-apiserver"));
     command
         .args(["--etcd-servers", &format!("http://127.0.0.1:{etcd_port}")])
         .args(["--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"])
         .args(["--secure-port", &port.to_string(), "--cert-dir", &file("certs")])
-        .args(["--token-auth-file", &file("tokens.csv"), "--authorization-mode", "AlwaysAllow"])
+        .args(["--token-auth-file", &file("tokens.csv")])
+        .args(security)
         .args(["--service-account-key-file", &file("sa.pub")])
         .args(["--service-account-signing-key-file", &file("sa.key")])
         .args(["--service-account-issuer", "https://kubernetes.default.svc"])

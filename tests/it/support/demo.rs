@@ -82,10 +82,14 @@ impl Demo {
         }
     }
 
+    /// The directory of its files.
+    pub(crate) fn directory(&self) -> &Path {
+        Path::new(&self.kubeconfig).parent().unwrap()
+    }
+
     /// The objects that its plimsoll knows.
     pub(crate) fn objects(&self) -> Vec<Value> {
-        let text =
-            fs::read_to_string(Path::new(&self.kubeconfig).with_file_name("objects.yaml")).unwrap();
+        let text = fs::read_to_string(self.directory().join("objects.yaml")).unwrap();
         let list: Value = serde_saphyr::from_str(&text).unwrap();
         list["items"].as_array().unwrap().clone()
     }
@@ -125,7 +129,7 @@ impl Typed {
             assert!(length > 0, "plimsoll ended before it listened:\n{seen}");
             seen += &line;
             let line: Value = serde_json::from_str(&line).unwrap_or_default();
-            if line["message"] == "Serving the metrics APIs" {
+            if line["message"] == "serving the metrics APIs" {
                 break line["address"].as_str().unwrap().parse().unwrap();
             }
         };

@@ -1,7 +1,8 @@
 //! A Kubernetes API server that does what a test says.
 //!
 //! It speaks HTTP on loopback: aggregated discovery, paged lists and watches of metadata with
-//! resource versions, bookmarks and 410, and it records every request. It does not authenticate.
+//! resource versions, bookmarks and 410, the ConfigMap about authentication, reviews of tokens and
+//! access, and it records every request. It does not authenticate.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
@@ -22,6 +23,15 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// Where the API server publishes what is trusted.
+const CONFIG_MAPS: &str = "/api/v1/namespaces/kube-system/configmaps";
+const AUTHENTICATION: &str = "extension-apiserver-authentication";
+/// Where tokens are reviewed.
+pub(crate) const TOKEN_REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+/// Where access is reviewed.
+pub(crate) const ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+
+type Verdict = dyn Fn(&Value) -> Value + Send + Sync;
 type Answer = Response<BoxBody<Bytes, std::io::Error>>;
 
 /// The server; it ends when it is dropped.
@@ -55,6 +65,13 @@ struct Inner {
     forbidden: HashSet<String>,
     stalled: HashSet<String>,
     failing: Option<StatusCode>,
+    failing_paths: HashMap<String, StatusCode>,
+    /// The user of each token that is good.
+    tokens: HashMap<String, Value>,
+    /// The status of a review of access, from its spec; yes where there is none.
+    verdict: Option<Arc<Verdict>>,
+    /// Path and spec of each review.
+    reviews: Vec<(String, Value)>,
     /// Watches end before they say anything.
     ends_watches: bool,
     /// Watches of an earlier generation are cut.
@@ -84,7 +101,7 @@ impl FakeKubernetes {
                 tokio::spawn(async move {
                     let service = service_fn(move |request| {
                         let state = Arc::clone(&state);
-                        async move { Ok::<_, Infallible>(state.answer(&request).await) }
+                        async move { Ok::<_, Infallible>(state.answer(request).await) }
                     });
                     // A connection that the client drops is nothing to tell of.
                     http1::Builder::new()
@@ -170,6 +187,61 @@ impl FakeKubernetes {
             };
             collection.events.push((version, json!({"type": event, "object": object})));
         });
+    }
+
+    /// Creates or changes the ConfigMap about authentication.
+    pub(crate) fn publish_authentication(&self, data: &[(&str, &str)]) {
+        let data: BTreeMap<_, _> = data.iter().copied().collect();
+        self.change(|inner| {
+            let version = inner.version;
+            let object = json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "data": data,
+                "metadata": {
+                    "name": AUTHENTICATION, "namespace": "kube-system",
+                    "resourceVersion": version.to_string(),
+                },
+            });
+            let collection = inner.collections.entry(CONFIG_MAPS.to_owned()).or_default();
+            let key = ("kube-system".to_owned(), AUTHENTICATION.to_owned());
+            let event = match collection.objects.insert(key, object.clone()) {
+                Some(_) => "MODIFIED",
+                None => "ADDED",
+            };
+            collection.events.push((version, json!({"type": event, "object": object})));
+        });
+    }
+
+    /// Forbids to read the ConfigMap about authentication, or no longer.
+    pub(crate) fn forbid_authentication(&self, forbidden: bool) {
+        self.forbid(CONFIG_MAPS, forbidden);
+        self.forbid(&format!("{CONFIG_MAPS}/{AUTHENTICATION}"), forbidden);
+    }
+
+    /// Makes a token good, for the user of a `TokenReview`.
+    pub(crate) fn add_token(&self, token: &str, user: Value) {
+        self.change(|inner| {
+            inner.tokens.insert(token.to_owned(), user);
+        });
+    }
+
+    /// Decides about access: from the spec of a review to its status.
+    pub(crate) fn decide(&self, verdict: impl Fn(&Value) -> Value + Send + Sync + 'static) {
+        self.change(|inner| inner.verdict = Some(Arc::new(verdict)));
+    }
+
+    /// Answers requests for a path with a status, or no longer.
+    pub(crate) fn fail_path(&self, path: &str, status: Option<StatusCode>) {
+        self.change(|inner| match status {
+            Some(status) => drop(inner.failing_paths.insert(path.to_owned(), status)),
+            None => drop(inner.failing_paths.remove(path)),
+        });
+    }
+
+    /// The specs of the reviews at a path, in their order.
+    pub(crate) fn reviews(&self, path: &str) -> Vec<Value> {
+        let inner = self.state.lock();
+        let at_path = inner.reviews.iter().filter(|(reviewed, _)| reviewed == path);
+        at_path.map(|(_, spec)| spec.clone()).collect()
     }
 
     /// Deletes an object.
@@ -281,7 +353,7 @@ impl State {
         self.inner.lock().unwrap()
     }
 
-    async fn answer(self: Arc<Self>, request: &Request<Incoming>) -> Answer {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         let path = request.uri().path().to_owned();
         let target = request.uri().path_and_query().unwrap().as_str();
         self.lock().requests.push(format!("{} {target}", request.method()));
@@ -293,8 +365,22 @@ impl State {
             url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
                 .into_owned()
                 .collect();
-        let inner = self.lock();
-        if let Some(code) = inner.failing {
+        let accept = request.headers().get(header::ACCEPT).cloned();
+        let is_partial = accept
+            .is_some_and(|accept| accept.to_str().unwrap().contains("as=PartialObjectMetadata"));
+        let review = match path.as_str() {
+            TOKEN_REVIEWS | ACCESS_REVIEWS => {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                Some(serde_json::from_slice::<Value>(&body).unwrap())
+            }
+            _ => None,
+        };
+        let mut inner = self.lock();
+        let failing = inner.failing.or_else(|| inner.failing_paths.get(&path).copied());
+        if let (Some(review), None) = (&review, failing) {
+            return inner.review(&path, review);
+        }
+        if let Some(code) = failing {
             return status(code, "the server is currently unable to handle the request");
         }
         match path.as_str() {
@@ -308,11 +394,14 @@ impl State {
                 );
                 status(StatusCode::FORBIDDEN, &message)
             }
-            _ if !request.headers()[header::ACCEPT]
-                .to_str()
-                .unwrap()
-                .contains("as=PartialObjectMetadata") =>
-            {
+            _ if path.strip_prefix(CONFIG_MAPS) == Some(&format!("/{AUTHENTICATION}")) => {
+                let key = ("kube-system".to_owned(), AUTHENTICATION.to_owned());
+                match inner.collections.get(CONFIG_MAPS).and_then(|known| known.objects.get(&key)) {
+                    Some(object) => json_answer(StatusCode::OK, object),
+                    None => status(StatusCode::NOT_FOUND, "configmaps not found"),
+                }
+            }
+            _ if !is_partial && path != CONFIG_MAPS => {
                 status(StatusCode::NOT_ACCEPTABLE, "this server has metadata only")
             }
             _ if query.contains_key("watch") => {
@@ -382,6 +471,24 @@ impl State {
     }
 }
 
+impl Inner {
+    fn review(&mut self, path: &str, review: &Value) -> Answer {
+        let spec = &review["spec"];
+        self.reviews.push((path.to_owned(), spec.clone()));
+        let status = if path == TOKEN_REVIEWS {
+            match self.tokens.get(spec["token"].as_str().unwrap()) {
+                Some(user) => json!({"authenticated": true, "user": user}),
+                None => json!({"authenticated": false}),
+            }
+        } else {
+            self.verdict.as_ref().map_or_else(|| json!({"allowed": true}), |verdict| verdict(spec))
+        };
+        let mut answer = review.clone();
+        answer["status"] = status;
+        json_answer(StatusCode::CREATED, &answer)
+    }
+}
+
 enum Next {
     Event(u64, Value),
     Gone(Value),
@@ -410,8 +517,13 @@ fn list(inner: &Inner, path: &str, query: &HashMap<String, String>) -> Answer {
     }
     json_answer(
         StatusCode::OK,
-        &json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-                "metadata": metadata, "items": items}),
+        &if path == CONFIG_MAPS {
+            json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": metadata,
+                   "items": items})
+        } else {
+            json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+                   "metadata": metadata, "items": items})
+        },
     )
 }
 

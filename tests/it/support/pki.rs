@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -29,10 +32,48 @@ impl Authority {
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
+    /// Whoever holds a certificate of this authority, and signs with it whether it may or not.
+    pub(crate) fn subordinate(&self, common_name: &str, may_sign: bool) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        if may_sign {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
     /// A certificate for servers at 127.0.0.1 and for clients.
     pub(crate) fn issue(&self) -> Pair {
+        self.issue_for(&["127.0.0.1"])
+    }
+
+    /// A certificate for servers with these names and addresses.
+    pub(crate) fn issue_for(&self, names: &[&str]) -> Pair {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let params = CertificateParams::new(names).unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        Pair { cert: cert.pem(), key: key.serialize_pem() }
+    }
+
+    /// A certificate for a client with this common name and organization, changed as the test
+    /// likes.
+    pub(crate) fn client(
+        &self,
+        common_name: &str,
+        organization: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, organization);
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        change(&mut params);
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         Pair { cert: cert.pem(), key: key.serialize_pem() }
     }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::support::client::Client;
 /// How long the process may take for what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running `plimsoll serve --standalone`, killed when this is dropped.
+/// A running `plimsoll serve`, killed when this is dropped.
 pub(crate) struct Plimsoll {
     child: Child,
     directory: TempDir,
@@ -37,6 +37,10 @@ pub(crate) struct Start<'a> {
     pub(crate) objects: &'a str,
     /// `--prometheus-url`
     pub(crate) prometheus: &'a str,
+    /// The text of `--kubeconfig`; standalone where it is empty.
+    pub(crate) kubeconfig: &'a str,
+    /// Names and texts of further files in its directory.
+    pub(crate) files: &'a [(&'a str, &'a str)],
     /// Further flags; `{dir}` stands for the directory with `config.yaml`, `objects.yaml` and the
     /// serving certificate.
     pub(crate) flags: &'a [&'a str],
@@ -53,25 +57,41 @@ impl Plimsoll {
 
     /// Starts the binary and waits until it listens.
     pub(crate) fn start_unready(start: &Start<'_>) -> Self {
+        Self::try_start(start)
+            .unwrap_or_else(|(status, log)| panic!("it does not serve: {status}: {log:?}"))
+    }
+
+    /// Starts the binary and waits until it listens; exit status and log where it does not.
+    pub(crate) fn try_start(start: &Start<'_>) -> Result<Self, (ExitStatus, Vec<Value>)> {
         let directory = tempfile::tempdir().unwrap();
         let mut command = command(start, directory.path());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let addresses = follow(&mut child, Arc::clone(&log));
-        let next = || {
-            addresses
-                .recv_timeout(PATIENCE)
-                .unwrap_or_else(|_| panic!("it does not serve: {:?}", log.lock().unwrap()))
-        };
-        let (secure, admin) = (next(), next());
-        Self { child, directory, log, secure, admin }
+        let next = || addresses.recv_timeout(PATIENCE);
+        match next().and_then(|secure| Ok((secure, next()?))) {
+            Ok((secure, admin)) => Ok(Self { child, directory, log, secure, admin }),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err((child.wait().unwrap(), log.lock().unwrap().clone()))
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("it does not serve: {:?}", log.lock().unwrap())
+            }
+        }
     }
 
     /// Runs the binary to its end, for starts that fail: exit status and log.
     pub(crate) fn run_to_the_end(start: &Start<'_>) -> (ExitStatus, String) {
         let directory = tempfile::tempdir().unwrap();
-        let output = command(start, directory.path()).output().unwrap();
-        (output.status, String::from_utf8(output.stderr).unwrap())
+        let mut child = command(start, directory.path()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (ended, log) = channel();
+        std::thread::spawn(move || ended.send(std::io::read_to_string(stderr).unwrap()));
+        let log = log.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            child.kill().unwrap();
+            panic!("it does not end in {PATIENCE:?}")
+        });
+        (child.wait().unwrap(), log)
     }
 
     /// A client that trusts its certificate and speaks HTTP/1.1.
@@ -139,11 +159,22 @@ pub(crate) async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool)
 fn command(start: &Start<'_>, directory: &Path) -> Command {
     let inside = |flag: &str| flag.replace("{dir}", directory.to_str().unwrap());
     fs::write(directory.join("config.yaml"), start.config).unwrap();
+    for (name, text) in start.files {
+        fs::write(directory.join(name), text).unwrap();
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     command
-        .args(["serve", "--standalone", "--log-format=json", "--secure-port=0", "--admin-port=0"])
+        .args(["serve", "--log-format=json", "--secure-port=0", "--admin-port=0"])
         .args(["--config={dir}/config.yaml", "--cert-dir={dir}"].map(inside))
         .args(["--prometheus-url", start.prometheus]);
+    if start.kubeconfig.is_empty() {
+        command.arg("--standalone");
+    } else {
+        fs::write(directory.join("kubeconfig"), start.kubeconfig).unwrap();
+        command
+            .arg(inside("--kubeconfig={dir}/kubeconfig"))
+            .args(["--bind-address=127.0.0.1", "--shutdown-delay=0s"]);
+    }
     if !start.objects.is_empty() {
         fs::write(directory.join("objects.yaml"), start.objects).unwrap();
         command.arg(inside("--objects={dir}/objects.yaml"));
@@ -160,7 +191,7 @@ fn follow(child: &mut Child, log: Arc<Mutex<Vec<Value>>>) -> Receiver<SocketAddr
         for line in lines.map_while(Result::ok) {
             let entry = serde_json::from_str(&line).unwrap_or(Value::String(line));
             let message = entry["message"].as_str().unwrap_or_default();
-            if message.starts_with("Serving ") {
+            if ["serving the metrics APIs", "serving admin"].contains(&message) {
                 let address = entry["address"].as_str().unwrap().parse().unwrap();
                 let _nobody_waits = found.send(address);
             }

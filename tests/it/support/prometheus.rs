@@ -115,6 +115,11 @@ impl FakePrometheus {
         self.state.requests.lock().unwrap().clone()
     }
 
+    /// The requests since the last call.
+    pub(crate) fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut self.state.requests.lock().unwrap())
+    }
+
     pub(crate) fn last_request(&self) -> Request {
         self.requests().pop().expect("nothing was asked")
     }
