@@ -15,6 +15,7 @@ pub mod file;
 mod follow;
 mod intern;
 mod kinds;
+mod metadata;
 pub mod reviews;
 pub mod watch;
 
