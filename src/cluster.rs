@@ -19,6 +19,7 @@ mod follow;
 mod intern;
 mod kinds;
 pub mod lease;
+mod metadata;
 pub mod name;
 pub mod reviews;
 pub mod watch;

@@ -208,14 +208,13 @@ fn usage(segments: &[&str], parameters: &Parameters<'_>) -> Result<UsageRoute, S
     if name == Some("") || segments.get(1) == Some(&"") {
         return Err(Status::path_not_found());
     }
-    let (target, fields) = if let Some(name) = name {
-        (Target::Named(name.to_owned()), FieldSelector::default())
-    } else {
-        parameters.refuse_watch(asks_for_watch)?;
-        let selector = parameters.selector("labelSelector")?;
-        let fields = parameters.first("fieldSelector").unwrap_or_default();
-        (Target::Selected(selector), FieldSelector::parse(fields)?)
-    };
+    if let Some(name) = name {
+        let target = Target::Named(name.to_owned());
+        return Ok(UsageRoute { demand, target, fields: FieldSelector::default() });
+    }
+    parameters.refuse_watch(asks_for_watch)?;
+    let target = Target::Selected(parameters.selector("labelSelector")?);
+    let fields = FieldSelector::parse(parameters.first("fieldSelector").unwrap_or_default())?;
     Ok(UsageRoute { demand, target, fields })
 }
 

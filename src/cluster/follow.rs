@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use futures_util::{Stream, StreamExt as _};
-use kube::core::{ApiResource, DynamicObject, ObjectMeta, PartialObjectMeta};
+use kube::core::{ApiResource, ObjectMeta};
 use kube::runtime::watcher::{self, DefaultBackoff, Event};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::client::{self, RESPOND};
 use super::explain;
 use super::intern::{Interner, OwnerRef};
+use super::metadata::Metadata;
 use crate::model::inventory::{Object, Objects};
 use crate::model::object::Kind;
 
@@ -32,8 +33,6 @@ const PAGE: u32 = 1_000;
 const STALL: Duration = RESPOND.saturating_add(RESPOND);
 /// After this time without an error a request was answered.
 const ANSWERED: Duration = RESPOND.saturating_add(Duration::from_secs(1));
-
-type Metadata = PartialObjectMeta<DynamicObject>;
 
 /// The objects of one kind as they were seen last.
 #[derive(Debug)]
@@ -278,7 +277,7 @@ impl<'a> View<'a> {
         match event {
             Event::Init => self.listing = Some(Objects::default()),
             Event::InitApply(metadata) => {
-                let (namespace, object) = self.object(&metadata.metadata);
+                let (namespace, object) = self.object(&metadata.0);
                 // What has not changed is kept once while the old state serves.
                 let object = match self.objects.get(namespace, &object.name) {
                     Some(known) if **known == object => Arc::clone(known),
@@ -291,7 +290,7 @@ impl<'a> View<'a> {
                 return true;
             }
             Event::Apply(metadata) => {
-                let (namespace, object) = self.object(&metadata.metadata);
+                let (namespace, object) = self.object(&metadata.0);
                 self.changed |= self.objects.insert(namespace, Arc::new(object));
             }
             Event::Delete(metadata) => {

@@ -54,19 +54,15 @@ fn data() -> String {
     let nodes = NODES.map(|(node, cores, mebibytes)| {
         (format!("instance=\"{node}\",id=\"/\""), cores, mebibytes)
     });
-    let (mut cpu, mut memory) = (String::new(), String::new());
+    let (mut cpu, mut memory) = (Vec::new(), Vec::new());
     for (labels, cores, mebibytes) in containers.iter().chain(&nodes) {
         for (time, age) in times() {
-            let seconds = cores * f64::from(age);
-            cpu.push_str(&format!(
-                "container_cpu_usage_seconds_total{{{labels}}} {seconds} {time}\n"
-            ));
-            let bytes = mebibytes << 20;
-            memory.push_str(&format!(
-                "container_memory_working_set_bytes{{{labels}}} {bytes} {time}\n"
-            ));
+            let (seconds, bytes) = (cores * f64::from(age), mebibytes << 20);
+            cpu.push(format!("container_cpu_usage_seconds_total{{{labels}}} {seconds} {time}\n"));
+            memory.push(format!("container_memory_working_set_bytes{{{labels}}} {bytes} {time}\n"));
         }
     }
+    let (cpu, memory) = (cpu.concat(), memory.concat());
     format!(
         "# TYPE container_cpu_usage_seconds counter\n{cpu}\
          # TYPE container_memory_working_set_bytes gauge\n{memory}# EOF\n"

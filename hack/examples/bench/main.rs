@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a command for a terminal")]
 
 mod bare;
+mod inventory;
 mod load;
 mod peer;
 mod prometheus;
@@ -29,8 +30,12 @@ enum Command {
     Serve(serve::Args),
     /// Memory while Prometheus lists its series.
     Series(series::Args),
+    /// Memory while a large cluster's pods are followed.
+    Inventory(inventory::Args),
     #[command(hide = true)]
     Bare(bare::Args),
+    #[command(hide = true)]
+    Follow(inventory::FollowArgs),
     #[command(hide = true)]
     Load(load::Args),
 }
@@ -40,6 +45,8 @@ async fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Serve(args) => serve::run(&args).await,
         Command::Series(args) => series::run(&args).await,
+        Command::Inventory(args) => inventory::run(&args).await,
+        Command::Follow(args) => inventory::follow(&args).await,
         Command::Bare(args) => bare::run(&args).await,
         Command::Load(args) => load::run(&args).await,
     };
