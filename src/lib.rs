@@ -13,6 +13,7 @@
 //! Pure, without IO and without a clock, so that all of it is tested with data alone:
 //!
 //! * [`model`]: the words for all others: objects, kinds, selectors, values, quantities.
+//! * [`pki`]: what is in a certificate, how one is issued, and when the next one is due.
 //! * [`promql`]: a rule and a request become a query, as prometheus-adapter writes it.
 //! * [`config`]: what a person writes becomes checked rules, or all mistakes at once.
 //! * [`wire`]: what goes over the wire: JSON, protobuf, discovery, `Status`, and which form of it.
@@ -24,7 +25,8 @@
 //! Adapters, which implement the engine's [`ports`](engine::ports) and do not know each other:
 //!
 //! * [`prometheus`]: the backend's client: queries and listings, within bounds.
-//! * [`cluster`]: kinds and objects, from an API server or a file; who asks and what they may.
+//! * [`cluster`]: kinds and objects, from an API server or a file; who asks and what they may;
+//!   the certificate that the replicas share, and the Lease of the one that renews it.
 //!
 //! Servers:
 //!
@@ -35,6 +37,7 @@
 //! Around them:
 //!
 //! * [`cli`]: flags, prometheus-adapter's among them, and what they mean.
+//! * [`tasks`]: background tasks, whose crash ends the process.
 //! * [`telemetry`]: logs and the process's own metrics.
 //! * [`app`]: puts all of it together; nothing else knows every room.
 //!
@@ -70,7 +73,7 @@
 //! * No input makes the process panic. `unsafe` is forbidden, `unwrap` and slicing of text are
 //!   lints, and each exception says why it holds.
 //!
-//! What is not there on purpose: state on disk other than a self-signed certificate; a way to
+//! What is not there on purpose: state other than a certificate, in a Secret or on disk; a way to
 //! change anything through the API; a lock on the hot way; objects' contents beyond names and
 //! labels; a log line per request; traits with one implementation, the engine's ports apart;
 //! mocks of libraries: tests talk to fakes over sockets, or to the real thing.
@@ -94,6 +97,7 @@ pub mod cluster;
 pub mod config;
 pub mod engine;
 pub mod model;
+pub mod pki;
 pub mod prometheus;
 pub mod promql;
 pub mod serve;

@@ -26,27 +26,31 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "engine",
             "model",
+            "pki",
             "prometheus",
             "serve",
+            "tasks",
             "telemetry",
             "wire",
         ],
     ),
     // The command line names the settings of those who are set by it.
-    ("cli", &["cluster", "model", "prometheus", "serve", "telemetry"]),
-    ("cluster", &["engine", "model", "telemetry"]),
+    ("cli", &["cluster", "model", "pki", "prometheus", "serve", "telemetry"]),
+    ("cluster", &["engine", "model", "pki", "tasks", "telemetry"]),
     ("config", &["model", "promql"]),
     ("engine", &["config", "model", "promql", "telemetry"]),
     ("model", &[]),
+    ("pki", &[]),
     ("prometheus", &["engine", "model", "telemetry"]),
     ("promql", &["model"]),
-    ("serve", &["model", "telemetry"]),
+    ("serve", &["model", "pki", "tasks", "telemetry"]),
+    ("tasks", &[]),
     ("telemetry", &[]),
     ("wire", &["model"]),
 ];
 
 /// The rooms without IO and without a clock.
-const PURE: &[&str] = &["config", "model", "promql", "wire"];
+const PURE: &[&str] = &["config", "model", "pki", "promql", "wire"];
 
 /// What pure rooms do not mention.
 const IMPURE: &[&str] = &[

@@ -12,7 +12,8 @@ use crate::cli::serve::{ServingArgs, Settings};
 use crate::cluster::certificates::{self, Certificates};
 use crate::cluster::lease::{self, Lease};
 use crate::cluster::name::NamespacedName;
-use crate::serve::certificate::{Certificate, CertificateError, Provision, Source, own_names};
+use crate::pki::Provision;
+use crate::serve::certificate::{Certificate, CertificateError, Source, own_names};
 use crate::tasks;
 use crate::telemetry::metrics::Metrics;
 

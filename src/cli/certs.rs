@@ -17,8 +17,8 @@ use rustls::{CertificateError, RootCertStore};
 use crate::cluster::certificates::{self, ReadError};
 use crate::cluster::client::{self, ClientError};
 use crate::cluster::name::NamespacedName;
-use crate::serve::certificate::authority::{Authority, IssueError, Leaf, is_name, split};
-use crate::serve::certificate::facts::Facts;
+use crate::pki::authority::{Authority, IssueError, Leaf, is_name, split};
+use crate::pki::facts::Facts;
 
 const DAY: Duration = Duration::from_hours(24);
 /// A laptop's certificate needs nobody who renews it.

@@ -26,9 +26,9 @@ use super::client::with_paced_watches;
 use super::explain;
 use super::name::NamespacedName;
 use crate::model::object::GroupResource;
-use crate::serve::certificate::authority::IssueError;
-use crate::serve::certificate::rotation::{Contents, Schedule, Situation, keys};
-use crate::serve::certificate::{Pair, Provision};
+use crate::pki::authority::IssueError;
+use crate::pki::rotation::{Contents, Schedule, Situation, keys};
+use crate::pki::{Provided, Provision};
 
 mod apiservices;
 
@@ -116,12 +116,11 @@ pub async fn follow(client: Client, secret: NamespacedName, provide: watch::Send
     }
 }
 
-fn pair(secret: &NamespacedName, found: Secret) -> Option<Pair> {
+fn pair(secret: &NamespacedName, found: Secret) -> Option<Provided> {
     let mut data = found.data?;
     let mut take = |key| data.remove(key).map(|ByteString(bytes)| bytes);
     let (certificate, key) = take(keys::LEAF).zip(take(keys::LEAF_KEY))?;
-    let place = |key| format!("{key} of Secret {secret}");
-    Some(Pair::new(&place(keys::LEAF), certificate, &place(keys::LEAF_KEY), key))
+    Some(Provided { place: format!("Secret {secret}"), certificate, key })
 }
 
 /// The certificates in a Secret, each with its key in the data, for a person to look at.

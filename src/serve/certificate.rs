@@ -23,14 +23,12 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use self::facts::Facts;
 use super::health::Pending;
 use super::tls::{self, MinimumVersion};
+use crate::pki::facts::Facts;
+use crate::pki::{Provided, Provision};
 use crate::telemetry::metrics::Metrics;
 
-pub mod authority;
-pub mod facts;
-pub mod rotation;
 pub mod self_signed;
 #[cfg(test)]
 mod tests;
@@ -64,18 +62,6 @@ pub enum Source {
     /// Kept by another part of the process; until the first one comes, a self-signed one in
     /// memory answers, for probes do not verify it.
     Provided(watch::Receiver<Provision>),
-}
-
-/// What [`Source::Provided`] has to offer.
-#[derive(Clone, Debug, Default)]
-pub enum Provision {
-    /// Nothing yet.
-    #[default]
-    Waiting,
-    /// Nothing, and a person has to do something about it: the self-signed one has to do.
-    Denied,
-    /// A pair.
-    Pair(Arc<Pair>),
 }
 
 /// The serving certificate in use.
@@ -163,7 +149,7 @@ impl Certificate {
             Source::Provided(provision) => match &*provision.borrow() {
                 Provision::Waiting => false,
                 Provision::Denied => true,
-                Provision::Pair(pair) => pair.same_bytes(&self.pair),
+                Provision::Pair(provided) => Pair::provided(provided).same_bytes(&self.pair),
             },
             _ => true,
         }
@@ -212,7 +198,7 @@ impl Certificate {
                 }
             }
             Source::Provided(provision) => match &*provision.borrow() {
-                Provision::Pair(pair) => Pair::clone(pair),
+                Provision::Pair(provided) => Pair::provided(provided),
                 Provision::Waiting | Provision::Denied => self.pair.clone(),
             },
         };
@@ -226,7 +212,7 @@ impl Certificate {
 
 /// A chain and its key, as PEM, and what they are called in messages.
 #[derive(Clone)]
-pub struct Pair {
+struct Pair {
     certificate_path: PathBuf,
     certificate: Vec<u8>,
     key_path: PathBuf,
@@ -234,14 +220,9 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// A pair that is in no file, with what messages call its parts.
-    pub fn new(
-        certificate_place: &str,
-        certificate: Vec<u8>,
-        key_place: &str,
-        key: Vec<u8>,
-    ) -> Self {
-        let (certificate_path, key_path) = (certificate_place.into(), key_place.into());
+    fn provided(provided: &Provided) -> Self {
+        let Provided { place, certificate, key } = provided.clone();
+        let (certificate_path, key_path) = (PathBuf::from(&place), place.into());
         Self { certificate_path, certificate, key_path, key }
     }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Error, FIELD_MANAGER};
 use crate::cluster::name::NamespacedName;
-use crate::serve::certificate::authority::split;
+use crate::pki::authority::split;
 
 /// The APIs that can be served here. Which of them are, their `spec.service` says.
 const NAMES: [&str; 4] = [

@@ -13,15 +13,15 @@ use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::pki_types::ServerName;
-use sha2::{Digest, Sha256};
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 
 use super::{CertificateError, MinimumVersion, Pair};
+use crate::pki::authority::{fingerprint, name};
 
 const DAY: Duration = Duration::from_hours(24);
 /// A clock that is behind must not refuse a fresh certificate.
@@ -148,20 +148,6 @@ fn sign(names: &[String], old_key: Option<&[u8]>, now: Duration) -> Result<Pair,
         key_path: IN_MEMORY.into(),
         key: key.serialize_pem().into_bytes(),
     })
-}
-
-pub(super) fn name(common_name: &str) -> DistinguishedName {
-    let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, common_name);
-    name
-}
-
-/// Names the CA after its key: a renewed CA has the old one's name, and the CAs of two
-/// installations differ in theirs, so that one bundle can hold both.
-pub(super) fn fingerprint(key: &KeyPair) -> String {
-    let digest = Sha256::digest(key.der_bytes());
-    let start = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-    format!("{start:016x}")
 }
 
 /// The key goes first: a reader between the two sees a pair that does not match, and never a

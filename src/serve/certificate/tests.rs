@@ -167,9 +167,10 @@ async fn a_provided_certificate_is_waited_for_and_a_bad_one_leaves_the_last_good
     let stop = CancellationToken::new();
     let task = tokio::spawn(certificate.keep_fresh(health.register("certificate"), stop.clone()));
     let stopgap = config.load_full();
-    let settle = async |pair: Pair| {
+    let settle = async |Pair { certificate, key, .. }: Pair| {
         let reloads = fixture.reloads();
-        provide.send_replace(Provision::Pair(Arc::new(pair)));
+        let place = "Secret a/b".to_owned();
+        provide.send_replace(Provision::Pair(Arc::new(Provided { place, certificate, key })));
         while reloads == fixture.reloads() {
             tokio::task::yield_now().await;
         }
@@ -184,7 +185,7 @@ async fn a_provided_certificate_is_waited_for_and_a_bad_one_leaves_the_last_good
     }
     let good = config.load_full();
     assert!(!Arc::ptr_eq(&stopgap, &good));
-    settle(Pair::new("tls.crt", b"no".to_vec(), "tls.key", b"no".to_vec())).await;
+    settle(Pair { key: b"no".to_vec(), ..fresh() }).await;
     provide.send_replace(Provision::Denied);
     assert!(Arc::ptr_eq(&good, &config.load()));
     stop.cancel();

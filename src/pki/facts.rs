@@ -1,6 +1,6 @@
 //! What a certificate says about itself, for those who renew it and those who look at it.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -4,7 +4,6 @@
 //! server knows; an authority that somebody else made may have any key that can sign.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,17 +13,17 @@ use rcgen::{
 };
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use sha2::{Digest, Sha256};
 use x509_cert::TbsCertificate;
 use x509_cert::der::asn1::Any;
 use x509_cert::der::{Decode, Encode, Tag, Tagged};
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
 
 use super::facts::Facts;
-use super::self_signed::{fingerprint, name};
-use crate::serve::tls;
 
 /// A clock that is behind ours by less must not refuse a fresh certificate.
 pub const BACKDATE: Duration = Duration::from_mins(5);
@@ -105,7 +104,7 @@ impl Authority {
             let begin = Duration::from_secs(u64::try_from(begin.as_second()).unwrap_or_default());
             let mut roots = RootCertStore::empty();
             roots.add(own)?;
-            let algorithms = tls::provider().signature_verification_algorithms;
+            let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
             verify_server_cert_signed_by_trust_anchor(
                 &ParsedCertificate::try_from(&other)?,
                 &roots,
@@ -263,7 +262,22 @@ pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
     at.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// A distinguished name of a common name alone.
+pub(crate) fn name(common_name: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    name
+}
+
+/// Names a CA after its key: a renewed CA has the old one's name, and the CAs of two
+/// installations differ in theirs, so that one bundle can hold both.
+pub(crate) fn fingerprint(key: &KeyPair) -> String {
+    let digest = Sha256::digest(key.der_bytes());
+    let start = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    format!("{start:016x}")
+}
+
 /// Whether a text is a DNS name or an address, as names of certificates are.
 pub fn is_name(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok() || rustls::pki_types::DnsName::try_from(text).is_ok()
+    ServerName::try_from(text).is_ok()
 }
