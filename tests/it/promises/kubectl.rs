@@ -120,7 +120,7 @@ async fn kubectl_gets_known_values_of_every_kind_from_a_real_prometheus() {
     }
     let Some(prometheus) = RealPrometheus::start(&data()) else { return };
     let url = prometheus.url().to_string();
-    let start = Start { config: CONFIG, objects: OBJECTS, prometheus: &url, flags: &[] };
+    let start = Start { config: CONFIG, objects: OBJECTS, prometheus: &url, ..Start::default() };
     let plimsoll = Plimsoll::start(start).await;
     let custom = |version: &str, path: &str| {
         let path = format!("/apis/custom.metrics.k8s.io/{version}{path}");
