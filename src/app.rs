@@ -4,6 +4,7 @@
 //! binds every port before anything is spawned, so that what cannot work fails at once, in one
 //! sentence. Then it serves until the end comes, in the order of [`crate::serve::shutdown`].
 
+mod certificates;
 mod reload;
 
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use crate::admin::Admin;
 use crate::apiserver::ApiServer;
 use crate::apiserver::access::{Access, ClusterAccess};
 use crate::cli::Invocation;
-use crate::cli::serve::{KubernetesArgs, PrometheusArgs, ServeArgs, ServingArgs, Settings};
+use crate::cli::serve::{KubernetesArgs, PrometheusArgs, ServeArgs, Settings};
 use crate::cluster::authn::Authenticator;
 use crate::cluster::authz::Authorizer;
 use crate::cluster::file::FileInventory;
@@ -32,10 +33,10 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::discovery::{Discovery, Schedule};
 use crate::prometheus;
-use crate::serve::certificate::{self, Certificate, Source};
 use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
+use crate::tasks;
 use crate::telemetry::metrics::{Metrics, SnapshotState, WatchState};
 use crate::wire::negotiate::Form;
 use crate::wire::version;
@@ -58,35 +59,54 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let (text, config) = reload::load(&settings.config).await?;
     warn_of(&config);
     let backend = backend(&args.prometheus, &metrics)?;
-    let inventory = inventory(&args).await?;
+    let client = cluster_client(&args).await?;
+    let inventory = inventory(&args, client.clone()).await?;
     let access = access(&args, &settings, &metrics).await?;
     let engine = Arc::new(Engine::new(backend, inventory, args.refresh_interval));
-    let certificate = certificate(&args.serving, &settings, &metrics).await?;
+    let (certificate, keeper) =
+        certificates::certificate(&args.serving, &settings, client.as_ref(), &metrics).await?;
     let secure = Listener::bind(settings.secure).await.context("--secure-port")?;
     let admin = Listener::bind(settings.admin).await.context("--admin-port")?;
 
     // Nothing is spawned before this line.
     let health = Health::new();
     let discovered = health.register("discovery");
+    let certified = health.register("certificate");
     let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
     observe(&engine, &metrics);
     let (changed, config) = watch::channel(Arc::new(config));
-    discover(&args, &settings, &engine, config, &metrics, discovered);
     let stop = shutdown.stopped();
+    let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
+    tasks::spawn_until(stop.clone(), "discovery", discovery);
+    tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());
     let tls = certificate.config();
-    tokio::spawn(certificate.keep_fresh(stop.clone()));
+    let fresh = certificate.keep_fresh(certified, stop.clone());
+    tasks::spawn_until(stop.clone(), "serving certificate", fresh);
+    let lease = keeper.map(|keeper| keeper.start(&stop));
     let poll = args.config_poll_interval;
-    tokio::spawn(reload::follow(settings.config, text, poll, changed, metrics.clone(), stop));
+    let follow =
+        reload::follow(settings.config, text, poll, changed, metrics.clone(), stop.clone());
+    tasks::spawn_until(stop, "configuration", follow);
 
     info!(address = %secure.local_addr(), "serving the metrics APIs");
     info!(address = %admin.local_addr(), "serving admin");
     let context = Context { limits: Limits::default(), shutdown, metrics: Arc::clone(&metrics) };
     let api = api(engine, access, &health, &metrics);
     let admin_handler = admin_handler(health, metrics);
-    let (cut, _) = tokio::join!(
-        secure.serve(tls, context.clone(), api),
-        admin.serve_plain(context, admin_handler)
-    );
+    let served = async {
+        tokio::join!(
+            secure.serve(tls, context.clone(), api),
+            admin.serve_plain(context.clone(), admin_handler)
+        )
+    };
+    let cut = tokio::select! {
+        (cut, _) = served => cut,
+        crash = tasks::crash() => return Err(crash.into()),
+    };
+    if let Some(lease) = lease {
+        // It is given back meanwhile, with a deadline of its own; a panic is in the log.
+        let _panicked = lease.await;
+    }
     info!(cut, "stopped");
     Ok(())
 }
@@ -114,20 +134,14 @@ fn backend(args: &PrometheusArgs, metrics: &Metrics) -> anyhow::Result<prometheu
     Ok(prometheus::Client::new(settings, metrics.backend("default"))?)
 }
 
-async fn inventory(args: &ServeArgs) -> anyhow::Result<AnyInventory> {
+async fn cluster_client(args: &ServeArgs) -> anyhow::Result<Option<kube::Client>> {
     if args.standalone {
-        let inventory = match &args.objects {
-            None => FileInventory::none(),
-            Some(path) => FileInventory::open(path.clone(), OBJECTS_POLL_INTERVAL)
-                .await
-                .context("--objects")?,
-        };
-        return Ok(AnyInventory::File(inventory));
+        return Ok(None);
     }
     let client = client::connect(&client::Settings { kubeconfig: kubeconfig(args) })
         .await
         .context("cannot reach the Kubernetes API (--standalone runs without one)")?;
-    Ok(AnyInventory::Watch(WatchInventory::start(client).await?))
+    Ok(Some(client))
 }
 
 fn kubeconfig(args: &ServeArgs) -> Option<PathBuf> {
@@ -159,21 +173,17 @@ async fn access(
     Ok(Access::Cluster(Box::new(ClusterAccess { authenticator, authorizer })))
 }
 
-async fn certificate(
-    args: &ServingArgs,
-    settings: &Settings,
-    metrics: &Arc<Metrics>,
-) -> anyhow::Result<Certificate> {
-    let source = match (&args.tls_cert_file, &args.tls_private_key_file) {
-        (Some(certificate), Some(key)) => {
-            Source::Files { certificate: certificate.clone(), key: key.clone() }
+async fn inventory(args: &ServeArgs, client: Option<kube::Client>) -> anyhow::Result<AnyInventory> {
+    if let Some(client) = client {
+        return Ok(AnyInventory::Watch(WatchInventory::start(client).await?));
+    }
+    let inventory = match &args.objects {
+        None => FileInventory::none(),
+        Some(path) => {
+            FileInventory::open(path.clone(), OBJECTS_POLL_INTERVAL).await.context("--objects")?
         }
-        _ => Source::SelfSigned {
-            directory: Some(args.cert_dir.clone()),
-            names: certificate::self_signed::own_names(settings.secure.ip()),
-        },
     };
-    Ok(Certificate::load(source, args.tls_min_version, Arc::clone(metrics)).await?)
+    Ok(AnyInventory::File(inventory))
 }
 
 fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
@@ -195,27 +205,29 @@ fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
     });
 }
 
-fn discover(
+fn discovery(
     args: &ServeArgs,
     settings: &Settings,
     engine: &Arc<AppEngine>,
     config: watch::Receiver<Arc<Config>>,
     metrics: &Arc<Metrics>,
     discovered: Pending,
-) {
+) -> impl Future<Output = ()> + use<> {
     let schedule = Schedule {
         relist_interval: args.prometheus.metrics_relist_interval,
         max_age: settings.max_age,
     };
     let discovery = Discovery::new(Arc::clone(engine), config, schedule, Arc::clone(metrics));
     let (listed, first_listing) = tokio::sync::oneshot::channel();
-    tokio::spawn(discovery.run(listed));
-    tokio::spawn(async move {
+    let ready = async move {
         if tokio::time::timeout(FIRST_LISTING_DEADLINE, first_listing).await.is_err() {
             warn!("the series are not listed yet; serving without");
         }
         discovered.done();
-    });
+    };
+    async {
+        tokio::join!(discovery.run(listed), ready);
+    }
 }
 
 type AppEngine = Engine<prometheus::Client, AnyInventory>;

@@ -4,6 +4,7 @@
 //! accepted there, so that changing the image is a migration.
 
 pub mod access;
+pub mod certs;
 pub mod ignored;
 pub mod serve;
 
@@ -11,6 +12,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::certs::CertsArgs;
 use self::serve::ServeArgs;
 
 /// The program that prometheus-adapter's chart names as the first argument. It is left out, so that
@@ -37,10 +39,21 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the metrics APIs (what `plimsoll` does without a subcommand).
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
+    /// Print, check or issue certificates.
+    Certs(CertsArgs),
 }
 
-/// What was typed, checked as far as one flag by itself can be.
+/// Which program was asked for.
+#[derive(Debug)]
+pub enum Program {
+    /// `plimsoll serve`, or no subcommand.
+    Serve(Box<Invocation>),
+    /// `plimsoll certs`
+    Certs(CertsArgs),
+}
+
+/// What was typed for `serve`, checked as far as one flag by itself can be.
 #[derive(Debug)]
 pub struct Invocation {
     /// The flags of `serve`.
@@ -52,21 +65,22 @@ pub struct Invocation {
 /// Parses a command line, program name first. The error prints itself, help and version included.
 pub fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-) -> Result<Invocation, clap::Error> {
+) -> Result<Program, clap::Error> {
     let mut command = ignored::declare(Cli::command()).mut_subcommand("serve", ignored::declare);
     let arguments = arguments.into_iter().map(Into::<OsString>::into).enumerate();
     let arguments = arguments.filter(|(index, argument)| *index != 1 || argument != ADAPTER);
     let matches = command.try_get_matches_from_mut(arguments.map(|(_, argument)| argument))?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let serve = match cli.command {
+        Some(Command::Certs(certs)) => return Ok(Program::Certs(certs)),
+        Some(Command::Serve(serve)) => *serve,
+        None => cli.serve,
+    };
     let ignored = match matches.subcommand() {
         Some((_, matches)) => ignored::given(matches),
         None => ignored::given(&matches),
     };
-    let cli = Cli::from_arg_matches(&matches)?;
-    let serve = match cli.command {
-        Some(Command::Serve(serve)) => serve,
-        None => cli.serve,
-    };
-    Ok(Invocation { serve, ignored })
+    Ok(Program::Serve(Box::new(Invocation { serve, ignored })))
 }
 
 #[cfg(test)]

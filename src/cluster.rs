@@ -1,12 +1,15 @@
-//! What the cluster knows: which kinds and objects exist, who asks, and what they may.
+//! What the cluster knows: which kinds and objects exist, who asks, and what they may; and what is
+//! kept there.
 //!
 //! Kinds and objects come from a file or from an API server, and both implement the engine's port
 //! [`Inventory`]; name, labels and controller are all that is kept of an object. Who asks
-//! ([`authn`]) and what they may ([`authz`]) is the API server's to say.
+//! ([`authn`]) and what they may ([`authz`]) is the API server's to say. The serving certificate
+//! ([`certificates`]) is made by the holder of a [`lease`].
 
 pub mod authn;
 pub mod authz;
 mod cache;
+pub mod certificates;
 pub mod client;
 mod definitions;
 mod discovery;
@@ -15,7 +18,9 @@ pub mod file;
 mod follow;
 mod intern;
 mod kinds;
+pub mod lease;
 mod metadata;
+pub mod name;
 pub mod reviews;
 pub mod watch;
 

@@ -97,5 +97,6 @@ pub mod model;
 pub mod prometheus;
 pub mod promql;
 pub mod serve;
+pub mod tasks;
 pub mod telemetry;
 pub mod wire;

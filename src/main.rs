@@ -1,15 +1,17 @@
 //! The `plimsoll` binary: parse, start telemetry, hand over to the app.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use plimsoll::{app, cli, telemetry};
+use plimsoll::cli::{self, Program, certs};
+use plimsoll::{app, telemetry};
 
 /// The exit code for a command line that cannot be used, as Go's `flag` and clap have it.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let invocation = match cli::parse(std::env::args_os()) {
-        Ok(invocation) => invocation,
+    let program = match cli::parse(std::env::args_os()) {
+        Ok(program) => program,
         Err(error) => {
             let usage = error.use_stderr();
             // Nobody is left to tell if this cannot be written.
@@ -17,16 +19,30 @@ fn main() -> ExitCode {
             return if usage { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    match start(invocation) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = telemetry::chain(error.as_ref()), "cannot serve");
-            ExitCode::FAILURE
-        }
-    }
+    let ended = match program {
+        Program::Serve(invocation) => serve(*invocation)
+            .map(|()| ExitCode::SUCCESS)
+            .inspect_err(|error| tracing::error!(error = chain(error), "cannot serve")),
+        Program::Certs(args) => look_after(args).inspect_err(|error| {
+            // Nobody is left to tell if this cannot be written.
+            let _unwritten = writeln!(io::stderr(), "error: {}", chain(error));
+        }),
+    };
+    ended.unwrap_or(ExitCode::FAILURE)
 }
 
-fn start(invocation: cli::Invocation) -> anyhow::Result<()> {
+fn chain(error: &anyhow::Error) -> String {
+    telemetry::chain(error.as_ref())
+}
+
+fn look_after(args: certs::CertsArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(certs::run(args))?;
+    io::stdout().write_all(report.text.as_bytes())?;
+    Ok(if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn serve(invocation: cli::Invocation) -> anyhow::Result<()> {
     let logging = &invocation.serve.logging;
     telemetry::start(logging.log_format, logging.verbosity)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(app::run(invocation))

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args};
 
 use crate::cli::access::AccessArgs;
 use crate::cluster::authz;
+use crate::cluster::name::NamespacedName;
 use crate::model::duration;
 use crate::prometheus::Verb;
 use crate::serve::tls::MinimumVersion;
@@ -124,7 +125,19 @@ pub struct ServingArgs {
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub admin_port: u16,
 
-    /// Directory of a self-signed certificate, made where --tls-cert-file is not given.
+    /// Secret in which the replicas keep their certificate where --tls-cert-file is not given
+    /// [default: plimsoll-certificates in the pod's namespace].
+    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with_all = ["standalone", "tls_cert_file"])]
+    pub certificate_secret: Option<NamespacedName>,
+
+    /// Service that the API server reaches this one by: the certificate is for its names, and the
+    /// APIServices that point to it are told what to trust [default: plimsoll in the namespace of
+    /// the Secret].
+    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "standalone")]
+    pub service: Option<NamespacedName>,
+
+    /// Directory of a self-signed certificate, made outside of a cluster where --tls-cert-file is
+    /// not given.
     #[arg(long, value_name = "DIR", default_value = "apiserver.local.config/certificates")]
     pub cert_dir: PathBuf,
 

@@ -7,8 +7,10 @@ use crate::serve::tls::MinimumVersion;
 use crate::telemetry::LogFormat;
 
 fn invoke(flags: &str) -> Invocation {
-    parse(std::iter::once("plimsoll").chain(flags.split_whitespace()))
-        .unwrap_or_else(|error| panic!("{flags}: {error}"))
+    match parse(std::iter::once("plimsoll").chain(flags.split_whitespace())) {
+        Ok(Program::Serve(invocation)) => *invocation,
+        other => panic!("{flags}: {other:?}"),
+    }
 }
 
 #[test]
@@ -125,6 +127,10 @@ fn what_is_no_flag_or_no_value_of_it_is_refused_by_name() {
         "--prometheus-verb PUT",
         "--tls-cert-file a",
         "--standalone --kubeconfig a",
+        "--certificate-secret plimsoll",
+        "--standalone --certificate-secret a/b",
+        "--tls-cert-file a --tls-private-key-file b --certificate-secret a/b",
+        "--service A/b",
         "nonsense",
     ];
     for flags in refusals {

@@ -40,6 +40,17 @@ pub(super) fn expired(error: &watcher::Error) -> bool {
     }
 }
 
+/// Whether the account may not do it.
+pub(super) fn is_denied(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchError(status) => status.code == 403,
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => code(error) == Some(403),
+        watcher::Error::NoResourceVersion => false,
+    }
+}
+
 /// Why a request failed.
 pub(super) fn client(error: &kube::Error) -> String {
     if let kube::Error::Api(answer) = error {

@@ -24,6 +24,7 @@ use crate::cluster::kinds;
 use crate::engine::ports::{Inventory, InventoryError};
 use crate::model::inventory::Objects;
 use crate::model::object::{Kind, Kinds};
+use crate::tasks;
 
 pub use contents::Contents;
 
@@ -100,7 +101,7 @@ impl FileInventory {
         });
         let stop = CancellationToken::new();
         let follow = follow(path, digest, poll, Arc::clone(&state));
-        tokio::spawn(stop.clone().run_until_cancelled_owned(follow));
+        tasks::spawn_until(stop.clone(), "objects file", follow);
         Ok(Self(Source::File { state, _stop_on_drop: stop.drop_guard() }))
     }
 

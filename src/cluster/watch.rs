@@ -22,6 +22,7 @@ use super::follow::Follow;
 use crate::engine::ports::{Inventory, InventoryError};
 use crate::model::inventory::Objects;
 use crate::model::object::{GroupResource, Kind, Kinds};
+use crate::tasks;
 
 /// How often the kinds are looked up without a reason.
 const REFRESH: Duration = Duration::from_mins(5);
@@ -96,9 +97,9 @@ impl WatchInventory {
             stop: stop.clone(),
         });
         let refresh = Arc::clone(&shared).refresh();
-        tokio::spawn(stop.clone().run_until_cancelled_owned(refresh));
+        tasks::spawn_until(stop.clone(), "kinds", refresh);
         let retire = Arc::clone(&shared).retire_idle();
-        tokio::spawn(stop.clone().run_until_cancelled_owned(retire));
+        tasks::spawn_until(stop.clone(), "idle watches", retire);
         if shared
             .catalog
             .load()
@@ -109,7 +110,7 @@ impl WatchInventory {
             let shared = Arc::clone(&shared);
             let watch =
                 async move { definitions::watch(shared.client.clone(), &shared.redefined).await };
-            tokio::spawn(stop.clone().run_until_cancelled_owned(watch));
+            tasks::spawn_until(stop.clone(), "watch of definitions", watch);
         }
         Ok(Self { shared, _stop_on_drop: stop.drop_guard() })
     }
@@ -182,7 +183,7 @@ impl Shared {
         let follow = Arc::new(Follow::new(Arc::clone(kind)));
         let stop = self.stop.child_token();
         let run = Arc::clone(&follow).run(self.client.clone());
-        tokio::spawn(stop.clone().run_until_cancelled_owned(run));
+        tasks::spawn_until(stop.clone(), "watch of objects", run);
         let mut changed = Follows::clone(&follows);
         changed.insert(Arc::clone(kind), Following { follow: Arc::clone(&follow), stop });
         self.follows.store(Arc::new(changed));

@@ -19,13 +19,18 @@ use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use x509_cert::der::Decode;
 
+use self::facts::Facts;
+use super::health::Pending;
 use super::tls::{self, MinimumVersion};
 use crate::telemetry::metrics::Metrics;
 
+pub mod authority;
+pub mod facts;
+pub mod rotation;
 pub mod self_signed;
 #[cfg(test)]
 mod tests;
@@ -39,7 +44,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const MAXIMUM_FILE_SIZE: u64 = 1024 * 1024;
 
 /// Where the serving certificate comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Source {
     /// `--tls-cert-file` and `--tls-private-key-file`: somebody else makes and renews them.
     Files {
@@ -56,6 +61,21 @@ pub enum Source {
         /// DNS names and addresses it is good for, beside those of the loopback.
         names: Vec<String>,
     },
+    /// Kept by another part of the process; until the first one comes, a self-signed one in
+    /// memory answers, for probes do not verify it.
+    Provided(watch::Receiver<Provision>),
+}
+
+/// What [`Source::Provided`] has to offer.
+#[derive(Clone, Debug, Default)]
+pub enum Provision {
+    /// Nothing yet.
+    #[default]
+    Waiting,
+    /// Nothing, and a person has to do something about it: the self-signed one has to do.
+    Denied,
+    /// A pair.
+    Pair(Arc<Pair>),
 }
 
 /// The serving certificate in use.
@@ -86,10 +106,13 @@ impl Certificate {
             Source::SelfSigned { directory: Some(directory), names } => {
                 self_signed::open(directory, names).await?
             }
+            Source::Provided(_) => self_signed::make(&[], None, Timestamp::now())?,
         };
         let (config, facts) = pair.check(minimum)?;
-        metrics.certificate_loaded(facts.expires);
-        warn_if_expired(&facts);
+        if !matches!(source, Source::Provided(_)) {
+            metrics.certificate_loaded(facts.expires);
+            warn_if_expired(&facts);
+        }
         let config = Arc::new(ArcSwap::from_pointee(config));
         Ok(Self { source, minimum, metrics, config, pair, facts, told: None })
     }
@@ -104,12 +127,45 @@ impl Certificate {
         self.facts.expires
     }
 
-    /// Keeps the certificate fresh until `stop`.
-    pub async fn keep_fresh(mut self, stop: CancellationToken) {
+    /// Keeps the certificate fresh until `stop`, and is `ready` as soon as one is in use that
+    /// clients can verify, or that is the best there will be.
+    pub async fn keep_fresh(mut self, ready: Pending, stop: CancellationToken) {
+        let mut ready = Some(ready);
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        loop {
+            let looked = async {
+                match &mut self.source {
+                    Source::Provided(provision) => tokio::select! {
+                        Ok(()) = provision.changed() => {}
+                        _ = ticks.tick() => {}
+                    },
+                    _ => {
+                        ticks.tick().await;
+                    }
+                }
+            };
+            if stop.run_until_cancelled(looked).await.is_none() {
+                return;
+            }
             self.refresh(Timestamp::now()).await;
+            if self.is_settled()
+                && let Some(ready) = ready.take()
+            {
+                ready.done();
+            }
+        }
+    }
+
+    /// Whether the certificate in use is no stopgap.
+    fn is_settled(&self) -> bool {
+        match &self.source {
+            Source::Provided(provision) => match &*provision.borrow() {
+                Provision::Waiting => false,
+                Provision::Denied => true,
+                Provision::Pair(pair) => pair.same_bytes(&self.pair),
+            },
+            _ => true,
         }
     }
 
@@ -155,6 +211,10 @@ impl Certificate {
                     pair
                 }
             }
+            Source::Provided(provision) => match &*provision.borrow() {
+                Provision::Pair(pair) => Pair::clone(pair),
+                Provision::Waiting | Provision::Denied => self.pair.clone(),
+            },
         };
         if pair.same_bytes(&self.pair) {
             return Ok(None);
@@ -164,17 +224,9 @@ impl Certificate {
     }
 }
 
-/// What the certificate itself says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Facts {
-    expires: Timestamp,
-    /// Its issuer's name, as RFC 4514 writes it.
-    issuer: String,
-}
-
 /// A chain and its key, as PEM, and what they are called in messages.
 #[derive(Clone)]
-struct Pair {
+pub struct Pair {
     certificate_path: PathBuf,
     certificate: Vec<u8>,
     key_path: PathBuf,
@@ -182,6 +234,17 @@ struct Pair {
 }
 
 impl Pair {
+    /// A pair that is in no file, with what messages call its parts.
+    pub fn new(
+        certificate_place: &str,
+        certificate: Vec<u8>,
+        key_place: &str,
+        key: Vec<u8>,
+    ) -> Self {
+        let (certificate_path, key_path) = (certificate_place.into(), key_place.into());
+        Self { certificate_path, certificate, key_path, key }
+    }
+
     async fn read(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
         Ok(Self {
             certificate: read(certificate).await?,
@@ -228,14 +291,7 @@ impl Pair {
         let first = CertificateDer::from_pem_slice(&self.certificate).map_err(|source| {
             CertificateError::Pem { kind: "certificate", path: path(), source }
         })?;
-        let parsed = x509_cert::Certificate::from_der(&first)
-            .map_err(|source| CertificateError::X509 { path: path(), source })?;
-        let parsed = parsed.tbs_certificate();
-        let not_after = parsed.validity().not_after.to_unix_duration();
-        // X.509's last year is 9999, as jiff's is.
-        let seconds = i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX);
-        let expires = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-        Ok(Facts { expires, issuer: parsed.issuer().to_string() })
+        Facts::of(&first).map_err(|source| CertificateError::X509 { path: path(), source })
     }
 }
 

@@ -2,16 +2,25 @@
 //! (staging/src/k8s.io/apiserver/pkg/server/healthz/healthz.go).
 //!
 //! `livez` and `healthz` depend on nothing but the process: a restart repairs neither a backend
-//! nor a cluster. `readyz` waits for what was registered and fails as soon as the end has begun.
+//! nor a cluster. A runtime that is stuck as a whole does not answer, which fails a probe by
+//! itself; one that answers and runs nothing else is found by its heartbeat. `readyz` waits for what was registered and fails as soon as the end has begun.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use http::StatusCode;
+use tokio::time::{Instant, sleep};
 use url::form_urlencoded;
 
 /// The `Content-Type` of every answer.
 pub const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
+
+/// How often the heart beats.
+const BEAT: Duration = Duration::from_secs(1);
+/// How long it may be still: longer than the longest hold-up of a machine that goes on.
+const STILL: Duration = Duration::from_secs(30);
 
 /// The process's readiness, shared by everything that has a part in it.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +32,7 @@ pub struct Health {
 struct State {
     checks: RwLock<Vec<(&'static str, Arc<AtomicBool>)>>,
     shutting_down: AtomicBool,
+    beat: ArcSwapOption<Instant>,
 }
 
 impl Health {
@@ -45,6 +55,14 @@ impl Health {
         self.state.shutting_down.store(true, Ordering::Relaxed);
     }
 
+    /// Beats for ever, as a background task. From the first beat on `livez` fails when it stops.
+    pub async fn beat(self) {
+        loop {
+            self.state.beat.store(Some(Arc::new(Instant::now())));
+            sleep(BEAT).await;
+        }
+    }
+
     /// Whether `readyz` would succeed.
     pub fn is_ready(&self) -> bool {
         self.answer(Probe::Readyz, None).0 == StatusCode::OK
@@ -59,6 +77,8 @@ impl Health {
                 registered.iter().map(|(name, done)| (*name, done.load(Ordering::Relaxed))),
             );
             checks.push(("shutdown", !self.state.shutting_down.load(Ordering::Relaxed)));
+        } else if let Some(beat) = self.state.beat.load().as_ref() {
+            checks.push(("runtime", beat.elapsed() < STILL));
         }
         render(probe, &checks, query.unwrap_or_default())
     }
@@ -202,6 +222,24 @@ mod tests {
         check(&health, Probe::Readyz, "verbose=true", 500, body);
         check(&health, Probe::Livez, "verbose", 200, "[+]ping ok\nlivez check passed\n");
         check(&health, Probe::Healthz, "", 200, "ok");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn liveness_fails_when_the_heart_stands_still() {
+        let health = Health::new();
+        let heart = tokio::spawn(health.clone().beat());
+        sleep(10 * STILL).await;
+        check(
+            &health,
+            Probe::Livez,
+            "verbose",
+            200,
+            "[+]ping ok\n[+]runtime ok\nlivez check passed\n",
+        );
+        heart.abort();
+        sleep(STILL).await;
+        let body = "[+]ping ok\n[-]runtime failed: reason withheld\nlivez check failed\n";
+        check(&health, Probe::Livez, "", 500, body);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
+use crate::tasks;
 
 /// The two moments that everything waits for. Clones share them.
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ impl Shutdown {
     pub fn on_signals(health: Health, delay: Duration) -> io::Result<Self> {
         let shutdown = Self::new();
         let signals = signals()?;
-        tokio::spawn(follow(shutdown.clone(), Box::pin(signals), health, delay));
+        tasks::spawn("signals", follow(shutdown.clone(), Box::pin(signals), health, delay));
         Ok(shutdown)
     }
 

@@ -12,6 +12,7 @@
 mod access;
 mod adapter;
 mod backend;
+mod certificates;
 mod cluster;
 mod conformance;
 mod promises;

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod control_plane;
 pub(crate) mod demo;
 pub(crate) mod kubernetes;
+pub(crate) mod objects;
 pub(crate) mod pki;
 pub(crate) mod plain_api;
 pub(crate) mod plimsoll;

@@ -23,6 +23,7 @@ use super::front_proxy::HeaderNames;
 use super::trust::{Authorities, FrontProxy, Trust, TrustError};
 use crate::cluster::explain;
 use crate::model::object::GroupResource;
+use crate::tasks;
 use crate::telemetry::metrics::Metrics;
 
 const NAMESPACE: &str = "kube-system";
@@ -119,7 +120,7 @@ pub(super) async fn start(
     } else {
         stream::pending().boxed()
     };
-    tokio::spawn(stop.run_until_cancelled_owned(keeper.follow(events)));
+    tasks::spawn_until(stop, "authentication", keeper.follow(events));
     Ok(trust)
 }
 

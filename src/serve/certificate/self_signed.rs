@@ -150,7 +150,7 @@ fn sign(names: &[String], old_key: Option<&[u8]>, now: Duration) -> Result<Pair,
     })
 }
 
-fn name(common_name: &str) -> DistinguishedName {
+pub(super) fn name(common_name: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
     name
@@ -158,7 +158,7 @@ fn name(common_name: &str) -> DistinguishedName {
 
 /// Names the CA after its key: a renewed CA has the old one's name, and the CAs of two
 /// installations differ in theirs, so that one bundle can hold both.
-fn fingerprint(key: &KeyPair) -> String {
+pub(super) fn fingerprint(key: &KeyPair) -> String {
     let digest = Sha256::digest(key.der_bytes());
     let start = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
     format!("{start:016x}")

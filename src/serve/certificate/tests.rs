@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
+use crate::serve::health::Health;
 
 const YEAR: SignedDuration = SignedDuration::from_hours(365 * 24);
 
@@ -145,10 +146,61 @@ async fn the_files_are_looked_at_every_ten_seconds_until_the_stop() {
     let config = certificate.config();
     let first = config.load_full();
     let stop = CancellationToken::new();
-    let task = tokio::spawn(certificate.keep_fresh(stop.clone()));
+    let health = Health::new();
+    let task = tokio::spawn(certificate.keep_fresh(health.register("certificate"), stop.clone()));
     fixture.write(&fresh());
     while Arc::ptr_eq(&first, &config.load()) {
         tokio::time::sleep(INTERVAL).await;
+    }
+    assert!(health.is_ready());
+    stop.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_provided_certificate_is_waited_for_and_a_bad_one_leaves_the_last_good() {
+    let fixture = Fixture::new();
+    let (provide, provision) = watch::channel(Provision::Waiting);
+    let certificate = fixture.load(Source::Provided(provision)).await.unwrap();
+    let config = certificate.config();
+    let health = Health::new();
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(certificate.keep_fresh(health.register("certificate"), stop.clone()));
+    let stopgap = config.load_full();
+    let settle = async |pair: Pair| {
+        let reloads = fixture.reloads();
+        provide.send_replace(Provision::Pair(Arc::new(pair)));
+        while reloads == fixture.reloads() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(!health.is_ready());
+    let (pair, other) = (fresh(), fresh());
+    settle(Pair { key: other.key, ..pair.clone() }).await;
+    assert!(!health.is_ready() && Arc::ptr_eq(&stopgap, &config.load()));
+    settle(pair).await;
+    while !health.is_ready() {
+        tokio::task::yield_now().await;
+    }
+    let good = config.load_full();
+    assert!(!Arc::ptr_eq(&stopgap, &good));
+    settle(Pair::new("tls.crt", b"no".to_vec(), "tls.key", b"no".to_vec())).await;
+    provide.send_replace(Provision::Denied);
+    assert!(Arc::ptr_eq(&good, &config.load()));
+    stop.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stopgap_has_to_do_where_nothing_may_be_provided() {
+    let fixture = Fixture::new();
+    let (_provide, provision) = watch::channel(Provision::Denied);
+    let certificate = fixture.load(Source::Provided(provision)).await.unwrap();
+    let health = Health::new();
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(certificate.keep_fresh(health.register("certificate"), stop.clone()));
+    while !health.is_ready() {
+        tokio::task::yield_now().await;
     }
     stop.cancel();
     task.await.unwrap();

@@ -170,7 +170,8 @@ fn start_api(assets: &Path, dir: &Path, etcd_port: u16, port: u16, security: &[S
         .args(["--service-account-signing-key-file", &file("sa.key")])
         .args(["--service-account-issuer", "https://kubernetes.default.svc"])
         .args(["--service-cluster-ip-range", "10.0.0.0/24", "--endpoint-reconciler-type", "none"])
-        .args(["--disable-admission-plugins", "ServiceAccount"]);
+        // It reaches a Service by its EndpointSlice, without a kube-proxy.
+        .args(["--disable-admission-plugins", "ServiceAccount", "--enable-aggregator-routing"]);
     spawn(command, dir, "apiserver.log")
 }
 
