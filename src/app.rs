@@ -59,7 +59,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let (text, config) = reload::load(&settings.config).await.map_err(|error| match error {
         // Told apart from the others, because it has a line for each mistake.
         reload::Error::Invalid(mistakes) => anyhow::Error::new(mistakes),
-        error @ reload::Error::Read { .. } => anyhow::Error::new(error),
+        error => anyhow::Error::new(error),
     })?;
     warn_of(&config);
     let backend = backend(&args.prometheus, &metrics)?;
@@ -94,7 +94,9 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
 
     info!(address = %secure.local_addr(), "serving the metrics APIs");
     info!(address = %admin.local_addr(), "serving admin");
-    let context = Context { limits: Limits::default(), shutdown, metrics: Arc::clone(&metrics) };
+    let streams = args.serving.http2_max_streams_per_connection;
+    let limits = Limits { streams, ..Limits::default() };
+    let context = Context { limits, shutdown, metrics: Arc::clone(&metrics) };
     let api = api(engine, access, &health, &metrics);
     let admin_handler = admin_handler(health, metrics);
     let served = async {

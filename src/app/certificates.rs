@@ -14,6 +14,7 @@ use crate::cluster::lease::{self, Lease};
 use crate::cluster::name::NamespacedName;
 use crate::pki::Provision;
 use crate::serve::certificate::{Certificate, CertificateError, Source, own_names};
+use crate::serve::tls::Protocols;
 use crate::tasks;
 use crate::telemetry::metrics::Metrics;
 
@@ -58,7 +59,8 @@ pub(super) async fn certificate(
             },
         },
     };
-    let certificate = Certificate::load(source, args.tls_min_version, Arc::clone(metrics)).await?;
+    let protocols = Protocols { minimum: args.tls_min_version, http2: !args.disable_http2 };
+    let certificate = Certificate::load(source, protocols, Arc::clone(metrics)).await?;
     Ok((certificate, keeper))
 }
 

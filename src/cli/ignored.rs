@@ -62,7 +62,6 @@ const SETTINGS: &[&str] = &[
     "debug-socket-path",
     "discovery-interval",
     "feature-gates",
-    "http2-max-streams-per-connection",
     "log-backtrace-at",
     "log-dir",
     "log-file",

@@ -163,6 +163,13 @@ pub struct ServingArgs {
     )]
     pub disable_http2: bool,
 
+    /// Requests at one time on one HTTP/2 connection.
+    #[arg(
+        long, value_name = "COUNT", default_value_t = 250,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub http2_max_streams_per_connection: u32,
+
     /// How long to go on serving, unready, after SIGTERM [default: 15s; with --standalone 0s].
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_go)]
     pub shutdown_delay: Option<Duration>,

@@ -24,7 +24,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Pending;
-use super::tls::{self, MinimumVersion};
+use super::tls::{self, Protocols};
 use crate::pki::facts::Facts;
 use crate::pki::{Provided, Provision};
 use crate::telemetry::metrics::Metrics;
@@ -68,7 +68,7 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Certificate {
     source: Source,
-    minimum: MinimumVersion,
+    protocols: Protocols,
     metrics: Arc<Metrics>,
     config: Arc<ArcSwap<ServerConfig>>,
     pair: Pair,
@@ -81,7 +81,7 @@ impl Certificate {
     /// Loads the pair, or makes one. Fails where the first pair cannot be used.
     pub async fn load(
         source: Source,
-        minimum: MinimumVersion,
+        protocols: Protocols,
         metrics: Arc<Metrics>,
     ) -> Result<Self, CertificateError> {
         let pair = match &source {
@@ -94,13 +94,13 @@ impl Certificate {
             }
             Source::Provided(_) => self_signed::make(&[], None, Timestamp::now())?,
         };
-        let (config, facts) = pair.check(minimum)?;
+        let (config, facts) = pair.check(protocols)?;
         if !matches!(source, Source::Provided(_)) {
             metrics.certificate_loaded(facts.expires);
             warn_if_expired(&facts);
         }
         let config = Arc::new(ArcSwap::from_pointee(config));
-        Ok(Self { source, minimum, metrics, config, pair, facts, told: None })
+        Ok(Self { source, protocols, metrics, config, pair, facts, told: None })
     }
 
     /// What a listener loads for each connection that it accepts.
@@ -205,7 +205,7 @@ impl Certificate {
         if pair.same_bytes(&self.pair) {
             return Ok(None);
         }
-        let (config, facts) = pair.check(self.minimum)?;
+        let (config, facts) = pair.check(self.protocols)?;
         Ok(Some((pair, config, facts)))
     }
 }
@@ -246,7 +246,7 @@ impl Pair {
     }
 
     /// Whether a server can use it: both parts parse, and they belong together.
-    fn check(&self, minimum: MinimumVersion) -> Result<(ServerConfig, Facts), CertificateError> {
+    fn check(&self, protocols: Protocols) -> Result<(ServerConfig, Facts), CertificateError> {
         let path = || self.certificate_path.clone();
         let chain: Vec<CertificateDer<'static>> =
             CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<_, _>>().map_err(
@@ -263,7 +263,7 @@ impl Pair {
             source => CertificateError::Unusable { path: path(), source },
         };
         let certified = CertifiedKey::from_der(chain, key, &tls::provider()).map_err(unusable)?;
-        let config = tls::server_config(certified, minimum).map_err(unusable)?;
+        let config = tls::server_config(certified, protocols).map_err(unusable)?;
         Ok((config, facts))
     }
 

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::tls::MinimumVersion;
+use super::tls::{MinimumVersion, Protocols};
 use super::*;
 
 /// Longer than anything here takes; only a failing test waits for it.
@@ -94,7 +94,8 @@ fn identity(minimum: MinimumVersion) -> (ServerConfig, CertificateDer<'static>) 
     let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
     let certified =
         rustls::sign::CertifiedKey::from_der(vec![cert.der().clone()], key, &tls::provider());
-    (tls::server_config(certified.unwrap(), minimum).unwrap(), cert.der().clone())
+    let protocols = Protocols { minimum, ..Protocols::default() };
+    (tls::server_config(certified.unwrap(), protocols).unwrap(), cert.der().clone())
 }
 
 fn client(

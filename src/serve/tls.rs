@@ -48,6 +48,21 @@ impl FromStr for MinimumVersion {
     }
 }
 
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocols {
+    /// The oldest TLS version.
+    pub minimum: MinimumVersion,
+    /// Whether HTTP/2 is offered beside HTTP/1.1 (`--disable-http2` is its opposite).
+    pub http2: bool,
+}
+
+impl Default for Protocols {
+    fn default() -> Self {
+        Self { minimum: MinimumVersion::default(), http2: true }
+    }
+}
+
 /// `--tls-min-version` holds something else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("--tls-min-version={0:?} is neither VersionTLS12 nor VersionTLS13")]
@@ -61,15 +76,19 @@ pub(super) fn provider() -> CryptoProvider {
 /// How a listener speaks TLS with this certificate.
 pub(super) fn server_config(
     certificate: CertifiedKey,
-    minimum: MinimumVersion,
+    protocols: Protocols,
 ) -> Result<ServerConfig, rustls::Error> {
+    let Protocols { minimum, http2 } = protocols;
     let provider = Arc::new(provider());
     let clients = DeferredClientVerifier { provider: Arc::clone(&provider) };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(minimum.versions())?
         .with_client_cert_verifier(Arc::new(clients))
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if http2 {
+        config.alpn_protocols.insert(0, b"h2".to_vec());
+    }
     Ok(config)
 }
 

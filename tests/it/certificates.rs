@@ -23,7 +23,7 @@ use plimsoll::pki::rotation::Schedule;
 use plimsoll::serve::certificate::{Certificate, Source};
 use plimsoll::serve::health::{Health, Probe};
 use plimsoll::serve::shutdown::Shutdown;
-use plimsoll::serve::tls::MinimumVersion;
+use plimsoll::serve::tls::Protocols;
 use plimsoll::serve::{Context, Limits, Listener, Peer};
 use plimsoll::telemetry::metrics::Metrics;
 use rustls::pki_types::pem::PemObject;
@@ -104,7 +104,7 @@ impl Replica {
         let metrics = Arc::new(Metrics::new());
         let (provide, provision) = watch::channel(Provision::Waiting);
         let source = Source::Provided(provision);
-        let certificate = Certificate::load(source, MinimumVersion::Tls12, Arc::clone(&metrics));
+        let certificate = Certificate::load(source, Protocols::default(), Arc::clone(&metrics));
         let certificate = certificate.await.unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let (address, tls) = (listener.local_addr(), certificate.config());

@@ -20,7 +20,7 @@ use rustls::pki_types::ServerName;
 use tokio::fs;
 use tokio::io::AsyncWriteExt;
 
-use super::{CertificateError, MinimumVersion, Pair};
+use super::{CertificateError, Pair, Protocols};
 use crate::pki::authority::{fingerprint, name};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -47,7 +47,7 @@ pub(super) fn paths(directory: &Path) -> [PathBuf; 2] {
 pub(super) async fn open(directory: &Path, names: &[String]) -> Result<Pair, CertificateError> {
     let now = Timestamp::now();
     let key = match Pair::read_from(directory).await {
-        Ok(pair) => match pair.check(MinimumVersion::default()) {
+        Ok(pair) => match pair.check(Protocols::default()) {
             Ok(_) if !is_due(&pair, now) => return Ok(pair),
             Ok(_) => pair.key,
             Err(error) => {

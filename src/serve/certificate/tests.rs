@@ -43,7 +43,7 @@ impl Fixture {
     }
 
     async fn load(&self, source: Source) -> Result<Certificate, CertificateError> {
-        Certificate::load(source, MinimumVersion::Tls12, Arc::clone(&self.metrics)).await
+        Certificate::load(source, Protocols::default(), Arc::clone(&self.metrics)).await
     }
 
     /// Reloads that were taken up, and refused.

@@ -355,3 +355,22 @@ async fn case_131_readyz_lists_its_checks_and_a_failing_one_is_500() {
     assert_eq!(plimsoll.client().get("/livez").await.status, 200);
     assert_eq!(items(&lab.get(C2, PODS).await).len(), 2);
 }
+
+/// Flags of prometheus-adapter's base library that have their meaning here.
+#[tokio::test]
+async fn http2_is_not_offered_where_it_is_disabled() {
+    let prometheus = FakePrometheus::start().await;
+    let url = prometheus.url().to_string();
+    for (flag, chosen) in [("--disable-http2", &b"http/1.1"[..]), ("--disable-http2=false", b"h2")]
+    {
+        let plimsoll = Plimsoll::start(Start {
+            config: "rules: []",
+            prometheus: &url,
+            flags: &[flag],
+            ..Start::default()
+        })
+        .await;
+        let stream = plimsoll.client().connect(&[b"h2", b"http/1.1"]).await;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(chosen), "{flag}");
+    }
+}
