@@ -9,6 +9,9 @@ use std::panic::PanicHookInfo;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+use self::lines::Lines;
+
+mod lines;
 pub mod metrics;
 
 /// The variables that override `-v`, in order of preference.
@@ -24,7 +27,7 @@ pub fn start(format: LogFormat, verbosity: u8) -> Result<(), TelemetryError> {
     let filter = filter(verbosity, directives)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).map_event_format(Lines).try_init(),
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
     };
     started.map_err(TelemetryError::Started)?;

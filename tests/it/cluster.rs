@@ -73,12 +73,7 @@ async fn kinds_come_from_discovery_in_the_order_of_preference() {
         .collect();
     assert_eq!(
         names,
-        [
-            "v1/nodes Cluster",
-            "v1/pods Namespaced",
-            "apps/v1/deployments Namespaced",
-            "metrics.k8s.io/v1beta1/pods Namespaced",
-        ]
+        ["v1/nodes Cluster", "v1/pods Namespaced", "apps/v1/deployments Namespaced",]
     );
     assert_eq!(kind(&inventory, "po").kind, "Pod");
     assert_eq!(kind(&inventory, "deploy").singular, "deployment");
@@ -247,16 +242,16 @@ async fn a_forbidden_list_says_what_the_account_needs_and_is_not_hammered() {
 #[tokio::test]
 async fn a_kind_without_watch_is_refused() {
     let fake = FakeKubernetes::start().await;
-    let mut metrics = resource("podmetrics", "PodMetrics", &[], "Namespaced");
-    metrics["verbs"] = json!(["get", "list"]);
-    fake.add_kind("metrics.k8s.io", "v1beta1", &metrics);
+    let mut reports = resource("reports", "Report", &[], "Namespaced");
+    reports["verbs"] = json!(["get", "list"]);
+    fake.add_kind("example.io", "v1", &reports);
     let inventory = start(&fake).await;
-    let error = inventory.objects(&kind(&inventory, "podmetrics")).await.unwrap_err();
+    let error = inventory.objects(&kind(&inventory, "reports")).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot list podmetrics.metrics.k8s.io: the API server offers no list and watch of it"
+        "cannot list reports.example.io: the API server offers no list and watch of it"
     );
-    assert_eq!(fake.requests("podmetrics").len(), 0);
+    assert_eq!(fake.requests("reports").len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
