@@ -59,7 +59,7 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
         health: Health,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { engine, access, health, discovery: Discovery::new(), metrics }
+        Self { engine, access, health, discovery: Discovery::default(), metrics }
     }
 
     /// Answers a request; never fails.

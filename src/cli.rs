@@ -8,7 +8,7 @@ pub mod serve;
 
 use std::ffi::OsString;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::serve::ServeArgs;
 
@@ -41,8 +41,7 @@ pub struct Invocation {
 pub fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Invocation, clap::Error> {
-    let mut command = ignored::declare(Cli::command())
-        .mut_subcommand("serve", |serve| ignored::declare(ServeArgs::augment_args(serve)));
+    let mut command = ignored::declare(Cli::command()).mut_subcommand("serve", ignored::declare);
     let matches = command.try_get_matches_from_mut(arguments)?;
     let ignored = match matches.subcommand() {
         Some((_, matches)) => ignored::given(matches),

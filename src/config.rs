@@ -48,3 +48,6 @@ pub fn parse(file_name: &str, text: &str) -> Result<Config, ConfigError> {
     let warnings = report.finish()?;
     Ok(Config { warnings, ..config })
 }
+
+#[cfg(test)]
+mod tests;

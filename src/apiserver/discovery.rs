@@ -38,16 +38,18 @@ struct Current {
     documents: Documents,
 }
 
-impl Discovery {
+impl Default for Discovery {
     /// Writes the documents that never change.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             openapi: openapi::Documents::new(GROUPS),
             version: version::document(),
             current: ArcSwapOption::empty(),
         }
     }
+}
 
+impl Discovery {
     /// Answers a request for a document.
     pub fn respond(
         &self,

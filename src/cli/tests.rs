@@ -24,10 +24,10 @@ fn the_defaults_are_those_of_prometheus_adapter() {
     let settings = serve.settings().unwrap();
     assert_eq!(settings.secure.to_string(), "0.0.0.0:6443");
     assert_eq!(settings.admin.to_string(), "0.0.0.0:8080");
-    assert_eq!(settings.max_age, Duration::from_secs(600));
+    assert_eq!(settings.max_age, Duration::from_mins(10));
     assert_eq!(serve.prometheus.prometheus_url, "https://localhost");
     assert_eq!(serve.prometheus.prometheus_verb, Verb::Get);
-    assert_eq!(serve.prometheus.metrics_relist_interval, Duration::from_secs(600));
+    assert_eq!(serve.prometheus.metrics_relist_interval, Duration::from_mins(10));
     assert_eq!(serve.serving.cert_dir.to_str(), Some("apiserver.local.config/certificates"));
 }
 
@@ -88,7 +88,7 @@ fn flags_that_do_not_go_together_are_refused() {
             "--config a --metrics-relist-interval 1m --metrics-max-age 59s",
             Error::MaxAgeTooShort {
                 max_age: Duration::from_secs(59),
-                relist_interval: Duration::from_secs(60),
+                relist_interval: Duration::from_mins(1),
             },
         ),
         ("--standalone", Error::NoConfig),

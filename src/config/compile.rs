@@ -1,6 +1,7 @@
 //! From the file as it is written to compiled rules.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_saphyr::{Location, Spanned};
 
@@ -74,13 +75,13 @@ impl Compiler<'_, '_> {
         let series_query = self.series_query(series_query);
         let filters = self.filters(series_filters.unwrap_or_default());
         let file::Resources { template, overrides, namespaced } = resources.unwrap_or_default();
-        let namespaced = self.namespaced(namespaced);
+        let namespaced = self.namespaced(namespaced.as_ref());
         let resources = self.resources(template, overrides);
         if resources.as_ref().is_some_and(Resources::is_empty) {
             self.warn_without_resources(namespaced);
         }
         let namer = self.namer(name.unwrap_or_default());
-        let (query, window) = self.query(metrics_query);
+        let (query, window) = self.query(metrics_query.as_ref());
         Some(Rule {
             index: self.index,
             path: self.path.clone(),
@@ -135,13 +136,15 @@ impl Compiler<'_, '_> {
         (filters.len() == count).then_some(filters)
     }
 
-    fn namespaced(&mut self, namespaced: Option<Spanned<bool>>) -> bool {
-        let Some(Spanned { value, referenced, .. }) = namespaced else { return true };
+    fn namespaced(&mut self, namespaced: Option<&Spanned<bool>>) -> bool {
+        let Some(Spanned { value, referenced, .. }) = namespaced else {
+            return true;
+        };
         if self.list == List::Custom && !value {
             let path = format!("{}.resources.namespaced", self.path);
-            self.report.warn(referenced, path, "it has no effect here, only in externalRules");
+            self.report.warn(*referenced, path, "it has no effect here, only in externalRules");
         }
-        value
+        *value
     }
 
     fn resources(
@@ -181,8 +184,8 @@ impl Compiler<'_, '_> {
         };
         for group in namer.unknown_groups() {
             let what = format!(
-                "`matches` has no group {group:?}, so that ${group} is empty: a group ends where \
-                 ${{1}} closes"
+                "`matches` has no group {group:?}, so that ${group} is empty: where a name goes on \
+                 after a group, write braces as in ${{1}}_per_second"
             );
             self.warn(r#as.as_ref(), "name.as", what);
         }
@@ -200,19 +203,19 @@ impl Compiler<'_, '_> {
         Some(namer)
     }
 
-    fn query(&mut self, query: Option<Text>) -> (Option<Template>, Option<std::time::Duration>) {
-        let text = text(query.as_ref());
+    fn query(&mut self, query: Option<&Text>) -> (Option<Template>, Option<Duration>) {
+        let text = text(query);
         if text.is_empty() {
             self.warn(None, "metricsQuery", "it is missing, so that every query fails");
         }
         if text.contains("{{") {
             let what = "{{ goes to Prometheus as it is: actions stand between << and >>";
-            self.warn(query.as_ref(), "metricsQuery", what);
+            self.warn(query, "metricsQuery", what);
         }
         match Template::compile(text, Fields::Query) {
             Ok(template) => (Some(template), window::range_of(text)),
             Err(error) => {
-                self.error(query.as_ref(), "metricsQuery", with_causes(&error));
+                self.error(query, "metricsQuery", with_causes(&error));
                 (None, None)
             }
         }
@@ -239,16 +242,11 @@ fn resources(
             let what = "this is no label name of Prometheus, so that queries with it fail";
             report.warn(referenced, path.clone(), what);
         }
-        let resource = resource.filter(|resource| !resource.is_empty());
-        match resource {
-            Some(resource) => {
-                let group = group.unwrap_or_default();
-                taken.push((label, GroupResource { group, resource }));
-            }
-            None => {
-                complete = false;
-                report.error(referenced, path, "`resource` is missing: write `{resource: pod}`");
-            }
+        if let Some(resource) = resource.filter(|resource| !resource.is_empty()) {
+            taken.push((label, GroupResource { group: group.unwrap_or_default(), resource }));
+        } else {
+            complete = false;
+            report.error(referenced, path, "`resource` is missing: write `{resource: pod}`");
         }
     }
     match Resources::compile(text(template.as_ref()), taken) {

@@ -25,16 +25,16 @@ pub(super) fn read(text: &str, report: &mut Report<'_>) -> Result<File, Problem>
         file = Some(read.unwrap_or_default());
         Ok(())
     });
-    match (read, file) {
-        (Ok(()), file) => Ok(file.unwrap_or_default()),
-        (Err(error @ Error::MultipleDocuments { .. }), Some(file)) => {
-            let what = "everything from here on is ignored: it is another document";
-            let at = error.location().unwrap_or(serde_saphyr::Location::UNKNOWN);
-            report.warn(at, String::new(), what);
-            Ok(file)
-        }
-        (Err(error), _) => Err(problem(&error, path)),
+    let Err(error) = read else {
+        return Ok(file.unwrap_or_default());
+    };
+    if let (Error::MultipleDocuments { location, .. }, Some(file)) = (error.without_snippet(), file)
+    {
+        let what = "everything from here on is ignored: it is another document";
+        report.warn(*location, String::new(), what);
+        return Ok(file);
     }
+    Err(problem(&error, path))
 }
 
 fn problem(error: &Error, path: String) -> Problem {
@@ -142,7 +142,6 @@ pub(super) struct ResourceRule {
     pub(super) container_query: Option<Text>,
     pub(super) node_query: Option<Text>,
     pub(super) resources: Option<Resources>,
-    #[expect(dead_code, reason = "accepted as prometheus-adapter does; not served yet")]
     pub(super) container_label: Option<String>,
 }
 

@@ -23,7 +23,7 @@ pub struct Catalog {
     custom: BTreeMap<String, Vec<CustomMetric>>,
     external: BTreeMap<String, Served>,
     undiscovered: Vec<String>,
-    collisions: Vec<String>,
+    problems: Vec<String>,
 }
 
 /// A metric of objects of one kind.
@@ -59,37 +59,43 @@ impl Catalog {
     pub fn build(
         rules: impl IntoIterator<Item = Discovered>,
         external_rules: impl IntoIterator<Item = Discovered>,
-        kinds: Arc<Kinds>,
+        kinds: &Arc<Kinds>,
     ) -> Self {
-        let mut catalog = Self { kinds: Arc::clone(&kinds), ..Self::default() };
+        let mut catalog = Self { kinds: Arc::clone(kinds), ..Self::default() };
         for Discovered { rule, series } in rules {
+            catalog.add_problems(&rule);
             match series {
-                Ok(series) => catalog.add_custom(&rule, &series, &kinds),
-                Err(reason) => {
-                    catalog.undiscovered.push(format!("{}: {reason}", rule.path.clone()))
-                }
+                Ok(series) => catalog.add_custom(&rule, &series),
+                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path)),
             }
         }
         for Discovered { rule, series } in external_rules {
+            catalog.add_problems(&rule);
             match series {
                 Ok(series) => catalog.add_external(&rule, &series),
-                Err(reason) => {
-                    catalog.undiscovered.push(format!("{}: {reason}", rule.path.clone()))
-                }
+                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path)),
             }
         }
         catalog
     }
 
-    fn add_custom(&mut self, rule: &Arc<Rule>, series: &SeriesNames, kinds: &Kinds) {
+    /// What a rule says of resources that this cluster does not have, or says twice.
+    fn add_problems(&mut self, rule: &Rule) {
+        let problems = rule.resources.problems(&self.kinds);
+        self.problems
+            .extend(problems.iter().map(|problem| format!("{}.resources: {problem}", rule.path)));
+    }
+
+    fn add_custom(&mut self, rule: &Arc<Rule>, series: &SeriesNames) {
+        let kinds = Arc::clone(&self.kinds);
         for (series, labels) in series {
             let Some(name) = rule.metric_name(series) else { continue };
-            for kind in rule.described_kinds(labels.iter().map(String::as_str), kinds) {
+            for kind in rule.described_kinds(labels.iter().map(String::as_str), &kinds) {
                 let served = Served { rule: Arc::clone(rule), series: series.clone() };
                 let metrics = self.custom.entry(name.clone()).or_default();
                 if let Some(earlier) = metrics.iter_mut().find(|metric| metric.kind == kind) {
                     let what = format!("{}/{name}", kind.group_resource());
-                    self.collisions.push(collision(&what, &earlier.served, &served));
+                    self.problems.push(collision(&what, &earlier.served, &served));
                     earlier.served = served;
                 } else {
                     metrics.push(CustomMetric { kind, served });
@@ -104,7 +110,7 @@ impl Catalog {
             // The HPA controller asks in lower case whatever the HPA says.
             let name = name.to_lowercase();
             if rule::refused_external_name(&name) {
-                self.collisions.push(format!(
+                self.problems.push(format!(
                     "{} names an external metric `{name}`, which Kubernetes authorizes as a part \
                      of the namespace itself; it is not served",
                     rule.path.clone()
@@ -113,7 +119,7 @@ impl Catalog {
             }
             let served = Served { rule: Arc::clone(rule), series: series.clone() };
             if let Some(earlier) = self.external.get(&name) {
-                self.collisions.push(collision(&name, earlier, &served));
+                self.problems.push(collision(&name, earlier, &served));
             }
             self.external.insert(name, served);
         }
@@ -161,9 +167,10 @@ impl Catalog {
         &self.undiscovered
     }
 
-    /// Names that more than one rule or series gave, and which won.
-    pub fn collisions(&self) -> &[String] {
-        &self.collisions
+    /// What is not as the rules say: names that more than one of them gave, and resources that do
+    /// not exist.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// A sentence on why a metric of a kind is not served: what is, instead.

@@ -55,7 +55,9 @@ pub struct Discovery<B, I> {
     metrics: Arc<Metrics>,
     /// By series query.
     listings: HashMap<String, Listing>,
-    told_collisions: HashSet<String>,
+    told_problems: HashSet<String>,
+    /// The paths of the rules that have counters.
+    counted_rules: HashSet<String>,
 }
 
 impl<B: Backend, I: Inventory> Discovery<B, I> {
@@ -72,7 +74,8 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
             schedule,
             metrics,
             listings: HashMap::new(),
-            told_collisions: HashSet::new(),
+            told_problems: HashSet::new(),
+            counted_rules: HashSet::new(),
         }
     }
 
@@ -122,6 +125,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         let queries: HashSet<String> =
             all_rules(&config).map(|rule| rule.series_query.clone()).collect();
         self.listings.retain(|query, _| queries.contains(query));
+        self.forget_rules(&config);
         let engine = Arc::clone(&self.engine);
         let since = since(self.schedule.max_age);
         let mut answers = stream::iter(queries)
@@ -143,6 +147,15 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
             }
         }
         self.publish(&config);
+    }
+
+    /// Ends the counters of rules that are no longer configured.
+    fn forget_rules(&mut self, config: &Config) {
+        let rules: HashSet<String> = all_rules(config).map(|rule| rule.path.clone()).collect();
+        for gone in self.counted_rules.difference(&rules) {
+            self.metrics.discovery_forgotten(gone);
+        }
+        self.counted_rules = rules;
     }
 
     fn take(&mut self, config: &Config, query: &str, answer: Result<SeriesNames, BackendError>) {
@@ -185,13 +198,13 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
 
     fn publish(&mut self, config: &Config) {
         let kinds = self.engine.inventory().kinds();
-        let catalog = self.catalog(config, kinds);
-        for collision in catalog.collisions() {
-            if self.told_collisions.insert(collision.clone()) {
-                warn!("{collision}");
+        let catalog = self.catalog(config, &kinds);
+        for problem in catalog.problems() {
+            if self.told_problems.insert(problem.clone()) {
+                warn!("{problem}");
             }
         }
-        self.told_collisions.retain(|told| catalog.collisions().contains(told));
+        self.told_problems.retain(|told| catalog.problems().contains(told));
         let before = self.engine.catalog().len();
         if catalog.len() != before {
             info!(metrics = catalog.len(), before, "The served metrics have changed");
@@ -199,7 +212,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         self.engine.publish_catalog(catalog);
     }
 
-    fn catalog(&self, config: &Config, kinds: Arc<Kinds>) -> Catalog {
+    fn catalog(&self, config: &Config, kinds: &Arc<Kinds>) -> Catalog {
         // Rules often share a query; its names are copied once.
         let mut names: HashMap<&str, Arc<SeriesNames>> = HashMap::new();
         let mut discovered = |rule: &Arc<Rule>| {

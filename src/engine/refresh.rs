@@ -8,10 +8,11 @@ use tracing::debug;
 
 use crate::engine::Engine;
 use crate::engine::demand::Slot;
+use crate::engine::error::Error;
 use crate::engine::ports::{Backend, Inventory};
 
 /// How long a demand lasts after its last request. The HPA controller asks every 15 s.
-const IDLE_TIME: Duration = Duration::from_secs(5 * 60);
+const IDLE_TIME: Duration = Duration::from_mins(5);
 
 /// Evaluates a demand every refresh interval and publishes each outcome, until nobody has asked
 /// for [`IDLE_TIME`], or at once where the metric is not served: a name that does not exist is
@@ -30,7 +31,7 @@ pub(super) async fn keep_fresh<B: Backend, I: Inventory>(
             break;
         }
         let outcome = engine.evaluate(&slot.demand).await;
-        let served = !outcome.as_ref().is_err_and(|error| error.is_not_found());
+        let served = !outcome.as_ref().is_err_and(Error::is_not_found);
         slot.publish(outcome.map(|answer| Arc::new(answer.into())));
         if !served {
             break;

@@ -438,6 +438,7 @@ fn seconds(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::Metrics;
 
     #[test]
     fn times_have_up_to_three_decimals() {
@@ -459,7 +460,8 @@ mod tests {
         let build = |url: &str, header: &str| {
             let mut settings = Settings::new(Url::parse(url).unwrap());
             settings.headers = vec![(header.to_owned(), "secret".to_owned())];
-            Client::new(settings, Arc::new(|_| {})).err().map(|error| error.to_string())
+            let metrics = Metrics::new().backend("b");
+            Client::new(settings, metrics).err().map(|error| error.to_string())
         };
         assert_eq!(build("http://user:secret@prometheus", "x-scope-orgid"), None);
         assert_eq!(

@@ -6,13 +6,13 @@ mod real;
 mod requests;
 mod series;
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use plimsoll::engine::ports::{Backend, BackendError};
 use plimsoll::model::value::{Point, QueryResult, Sample, SeriesNames};
 use plimsoll::prometheus::{Client, Settings};
+use plimsoll::telemetry::metrics::Metrics;
 use serde_json::json;
 
 use crate::support::prometheus::{Answer, FakePrometheus};
@@ -91,10 +91,22 @@ async fn each_request_is_observed_with_its_outcome_and_warnings() {
         query(&client, promql).await.unwrap_err();
     }
     let counted = metrics.encode();
-    let counters: Vec<_> = counted
+    let mut counters: Vec<_> = counted
         .lines()
-        .filter(|line| line.starts_with("plimsoll_backend_") && line.contains("_total{"))
-        .filter(|line| !line.ends_with(" 0"))
+        .filter_map(|line| line.strip_prefix("plimsoll_backend_"))
+        .filter(|line| line.contains("_total{") && !line.ends_with(" 0"))
         .collect();
-    assert_eq!(counters, [""]);
+    counters.sort_unstable();
+    assert_eq!(
+        counters,
+        [
+            "queries_total{backend=\"b\",operation=\"query\",outcome=\"deadline\"} 1",
+            "queries_total{backend=\"b\",operation=\"query\",outcome=\"incomplete\"} 1",
+            "queries_total{backend=\"b\",operation=\"query\",outcome=\"malformed\"} 1",
+            "queries_total{backend=\"b\",operation=\"query\",outcome=\"refused\"} 1",
+            "queries_total{backend=\"b\",operation=\"query\",outcome=\"unreachable\"} 1",
+            "queries_total{backend=\"b\",operation=\"series\",outcome=\"success\"} 1",
+            "warnings_total{backend=\"b\"} 2",
+        ]
+    );
 }

@@ -119,7 +119,8 @@ fn the_stock_rules_make_the_queries_of_prometheus_adapter() {
 /// `resource` is `pod` here and `namespaces` is `namespace`.
 #[test]
 fn a_query_template_gets_the_arguments_of_prometheus_adapter() {
-    let cases: [(&str, &[&str], Option<&str>, &str, &str); 8] = [
+    type Case<'a> = (&'a str, &'a [&'a str], Option<&'a str>, &'a str, &'a str);
+    let cases: [Case<'_>; 8] = [
         ("series <<.Series>>", &[], None, "", "series foo"),
         ("<<.LabelMatchers>>", &["bar", "baz"], None, "", r#"pod=~"bar|baz""#),
         ("<<.LabelMatchers>>", &["bar"], None, "", r#"pod="bar""#),

@@ -200,8 +200,9 @@ impl Function {
         arguments: &[Value<'a>],
         budget: &mut TextBudget,
     ) -> Result<Value<'a>, String> {
-        if let Some(Value::Missing(name)) =
-            arguments.iter().find(|it| matches!(it, Value::Missing(_)) && self != Self::Not)
+        let absent = arguments.iter().find(|it| matches!(it, Value::Missing(_)));
+        if let Some(Value::Missing(name)) = absent
+            && !matches!(self, Self::Not | Self::Eq | Self::Ne)
         {
             return Err(missing(name));
         }
@@ -228,7 +229,7 @@ impl Function {
             (Self::Eq, [first, rest @ ..]) => {
                 Value::Bool(rest.iter().any(|it| compare_equal(first, it)))
             }
-            (Self::Ne, _) => Value::Bool(compare(Ordering::is_ne)),
+            (Self::Ne, _) => Value::Bool(!compare(Ordering::is_eq)),
             (Self::Lt, _) => Value::Bool(compare(Ordering::is_lt)),
             (Self::Le, _) => Value::Bool(compare(Ordering::is_le)),
             (Self::Gt, _) => Value::Bool(compare(Ordering::is_gt)),
@@ -251,6 +252,8 @@ fn compare(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
         (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
+        // What is absent equals what is absent and nothing else.
+        (Value::Missing(_), Value::Missing(_)) => Some(Ordering::Equal),
         _ => Some(left.as_text()?.cmp(right.as_text()?)),
     }
 }

@@ -1,5 +1,7 @@
 //! Cuts a template into text and the tokens of its actions, trim markers already applied.
 
+use std::fmt;
+
 use super::Refusal;
 
 /// Go trims and separates by these alone.
@@ -41,6 +43,46 @@ pub(super) enum Kind {
     Pipe,
     LeftParenthesis,
     RightParenthesis,
+}
+
+impl Kind {
+    /// Whether the token can begin a value.
+    pub(super) fn begins_operand(&self) -> bool {
+        !matches!(
+            self,
+            Self::Text(_)
+                | Self::Open
+                | Self::Close
+                | Self::Declare
+                | Self::Assign
+                | Self::Comma
+                | Self::Pipe
+                | Self::RightParenthesis
+        )
+    }
+}
+
+/// A token as a message names it.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("text"),
+            Self::Open => f.write_str("<<"),
+            Self::Close => f.write_str(">>"),
+            Self::Word(name) => f.write_str(name),
+            Self::Field(name) => write!(f, ".{name}"),
+            Self::Dot => f.write_str("a dot"),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::String(text) => write!(f, "{text:?}"),
+            Self::Int(number) => write!(f, "{number}"),
+            Self::Declare => f.write_str(":="),
+            Self::Assign => f.write_str("="),
+            Self::Comma => f.write_str("a comma"),
+            Self::Pipe => f.write_str("|"),
+            Self::LeftParenthesis => f.write_str("("),
+            Self::RightParenthesis => f.write_str(")"),
+        }
+    }
 }
 
 /// All tokens of a template.

@@ -281,7 +281,7 @@ impl<'a> Parser<'a> {
         match self.take() {
             Some(Token { kind: Kind::Close, .. }) => Ok(()),
             Some(token) => {
-                refuse(offset, format!("{} cannot follow {after}: >> is due", shown(&token.kind)))
+                refuse(offset, format!("{} cannot follow {after}: >> is due", token.kind))
             }
             None => refuse(offset, format!("the template ends after {after}: >> is due")),
         }
@@ -314,7 +314,7 @@ impl<'a> Parser<'a> {
                 return refuse(offset, "only a function can follow |");
             }
             return match self.peek() {
-                Some(token) if begins_operand(&token.kind) => refuse(
+                Some(token) if token.kind.begins_operand() => refuse(
                     token.offset,
                     "a value takes no arguments: only functions do, and they stand first",
                 ),
@@ -326,7 +326,7 @@ impl<'a> Parser<'a> {
         };
         self.next += 1;
         let mut arguments = Vec::new();
-        while let Some(token) = self.peek().filter(|token| begins_operand(&token.kind)) {
+        while let Some(token) = self.peek().filter(|token| token.kind.begins_operand()) {
             if !token.spaced {
                 return refuse(token.offset, "a space is missing before this argument");
             }
@@ -388,7 +388,7 @@ impl<'a> Parser<'a> {
                 value
             }
             other => {
-                return refuse(token.offset, format!("{} is no value", shown(other)));
+                return refuse(token.offset, format!("{other} is no value"));
             }
         };
         while let Some(Token { kind: Kind::Field(name), offset, spaced: false }) = self.peek() {
@@ -453,40 +453,5 @@ fn unknown(name: &str) -> String {
         }
         "if" | "with" | "range" | "else" | "end" => format!("{name} is no value"),
         _ => format!("the function {name} is not supported: there are {}", Function::NAMES),
-    }
-}
-
-fn begins_operand(kind: &Kind) -> bool {
-    !matches!(
-        kind,
-        Kind::Text(_)
-            | Kind::Open
-            | Kind::Close
-            | Kind::Declare
-            | Kind::Assign
-            | Kind::Comma
-            | Kind::Pipe
-            | Kind::RightParenthesis
-    )
-}
-
-/// A token as a message names it.
-fn shown(kind: &Kind) -> String {
-    match kind {
-        Kind::Text(_) => "text".to_owned(),
-        Kind::Open => "<<".to_owned(),
-        Kind::Close => ">>".to_owned(),
-        Kind::Word(name) => name.clone(),
-        Kind::Field(name) => format!(".{name}"),
-        Kind::Dot => "a dot".to_owned(),
-        Kind::Variable(name) => format!("${name}"),
-        Kind::String(text) => format!("{text:?}"),
-        Kind::Int(number) => number.to_string(),
-        Kind::Declare => ":=".to_owned(),
-        Kind::Assign => "=".to_owned(),
-        Kind::Comma => "a comma".to_owned(),
-        Kind::Pipe => "|".to_owned(),
-        Kind::LeftParenthesis => "(".to_owned(),
-        Kind::RightParenthesis => ")".to_owned(),
     }
 }

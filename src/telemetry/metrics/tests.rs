@@ -20,10 +20,10 @@ fn busy() -> Metrics {
     let backend = metrics.backend("a \"quoted\"\nname\\");
     backend.asked(Operation::Query, QueryOutcome::Success, took);
     backend.warned(2);
-    metrics.discovery_succeeded("rules[0]", 3, now);
-    metrics.discovery_succeeded("rules[1]", 0, now);
+    metrics.discovery_succeeded("rules[0]", 3, 3, now);
+    metrics.discovery_succeeded("rules[1]", 0, 0, now);
     metrics.discovery_failed("rules[2]", &error);
-    metrics.discovery_expired("rules[2]");
+    metrics.discovery_expired("rules[2]", 4, 0);
     metrics.observe_snapshot(|| SnapshotState { age: Some(took_seconds(7)), demands: 2 });
     metrics
 }

@@ -15,7 +15,7 @@ fn selector() -> LabelSelector {
         match_labels: BTreeMap::from([("verb".to_owned(), "GET".to_owned())]),
         match_expressions: vec![LabelSelectorRequirement {
             key: "code".to_owned(),
-            operator: "In".to_owned(),
+            operator: "In",
             values: vec!["200".to_owned(), "201".to_owned()],
         }],
     }

@@ -73,13 +73,15 @@ fn wait_until_ready(log: impl BufRead + Send + 'static) -> u16 {
     let (sender, receiver) = mpsc::channel();
     // Goes on to the end, as the process would block on a full pipe.
     thread::spawn(move || {
-        let (mut port, mut seen) = (None, String::new());
+        let (mut port, mut is_ready, mut seen) = (None, false, String::new());
         for line in log.lines().map_while(Result::ok) {
+            // The two lines come in any order.
             if line.contains("Listening on") {
                 port = line.rsplit(':').next().and_then(|port| port.parse().ok());
             }
-            if line.contains("Server is ready") {
-                sender.send(port.ok_or_else(|| seen.clone())).ok();
+            is_ready |= line.contains("Server is ready");
+            if let (Some(port), true) = (port, is_ready) {
+                sender.send(Ok(port)).ok();
             }
             seen += &line;
             seen.push('\n');
