@@ -11,4 +11,5 @@
 
 mod backend;
 mod cluster;
+mod manifests;
 mod support;

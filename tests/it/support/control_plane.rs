@@ -1,7 +1,7 @@
 //! A real etcd and kube-apiserver on loopback, as envtest starts them.
 //!
 //! The binaries come from `$KUBEBUILDER_ASSETS` or `/usr/local/kubebuilder/bin`; without them
-//! there is none. Everyone may do everything.
+//! there is none. The one user may do everything, service accounts what RBAC allows them.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -62,9 +62,14 @@ impl ControlPlane {
             "users": [{"name": "lab", "user": {"token": "lab"}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
         });
-        let path = self.dir.path().join("kubeconfig");
+        let path = self.kubeconfig();
         std::fs::write(&path, kubeconfig.to_string()).unwrap();
         connect(&Settings { kubeconfig: Some(path) }).await.unwrap()
+    }
+
+    /// Where the kubeconfig of that account is, once there was a client.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.dir.path().join("kubeconfig")
     }
 
     /// Kills the API server.
@@ -122,7 +127,7 @@ fn start_api(assets: &Path, dir: &Path, etcd_port: u16, port: u16) -> Child {
         .args(["--etcd-servers", &format!("http://127.0.0.1:{etcd_port}")])
         .args(["--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"])
         .args(["--secure-port", &port.to_string(), "--cert-dir", &file("certs")])
-        .args(["--token-auth-file", &file("tokens.csv"), "--authorization-mode", "AlwaysAllow"])
+        .args(["--token-auth-file", &file("tokens.csv"), "--authorization-mode", "RBAC"])
         .args(["--service-account-key-file", &file("sa.pub")])
         .args(["--service-account-signing-key-file", &file("sa.key")])
         .args(["--service-account-issuer", "https://kubernetes.default.svc"])
