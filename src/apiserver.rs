@@ -30,7 +30,7 @@ use crate::serve::health::{self, Health, Probe};
 use crate::telemetry::metrics::{ApiGroup, Metrics, Verb};
 use crate::wire::negotiate::{Endpoint, Form, negotiate};
 use crate::wire::status::Status;
-use crate::wire::{GroupVersion, table};
+use crate::wire::{GroupVersion, compress, table};
 
 /// The longest path and query that is looked at.
 const MAX_TARGET: usize = 16 * 1024;
@@ -157,6 +157,7 @@ fn route<T>(request: &Request<T>, parameters: &Parameters<'_>) -> Result<Route, 
 
 /// What every answer carries, and what an answer to HEAD does not.
 fn finish<T>(request: &Request<T>, response: &mut Response<Bytes>) {
+    compress::apply(request.headers(), response);
     if *request.method() == Method::HEAD {
         let body = std::mem::take(response.body_mut());
         response.headers_mut().insert(CONTENT_LENGTH, body.len().into());

@@ -37,6 +37,13 @@ impl Inventory for AnyInventory {
         }
     }
 
+    fn look_for_kinds(&self) {
+        match self {
+            Self::File(file) => file.look_for_kinds(),
+            Self::Watch(watch) => watch.look_for_kinds(),
+        }
+    }
+
     fn current(&self, kind: &Kind) -> Option<Arc<Objects>> {
         match self {
             Self::File(file) => file.current(kind),

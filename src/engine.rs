@@ -33,7 +33,7 @@ use jiff::Timestamp;
 
 use self::answer::{Answer, Evaluation};
 use self::catalog::Catalog;
-use self::demand::{Demand, Demands, Slot};
+use self::demand::{Demand, Demands, Inserted, Slot};
 use self::error::Error;
 use self::ports::{Backend, Inventory};
 
@@ -74,18 +74,30 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         }
         let slot = match self.demands.find(demand) {
             Some(slot) => slot,
-            None => match self.demands.insert(demand) {
-                demand::Inserted::Mine(slot) => {
-                    tokio::spawn(refresh::keep_fresh(Arc::clone(self), Arc::clone(&slot)));
-                    slot
-                }
-                demand::Inserted::Theirs(slot) => slot,
-                demand::Inserted::Full => {
-                    return self.evaluate(demand).await.map(|answer| Arc::new(answer.into()));
-                }
+            None => match self.insert(demand)? {
+                Some(slot) => slot,
+                None => return self.evaluate(demand).await.map(|answer| Arc::new(answer.into())),
             },
         };
         Self::read(&slot).await
+    }
+
+    /// A slot for a demand that nobody has had, filled from now on; none where there is no room.
+    /// What nobody serves gets none: it is told apart without a query.
+    fn insert(self: &Arc<Self>, demand: &Demand) -> Result<Option<Arc<Slot>>, Error> {
+        let known = plan::check(demand, &self.catalog.load());
+        if let Err(Error::UnknownResource(_)) = known {
+            self.inventory.look_for_kinds();
+        }
+        known?;
+        Ok(match self.demands.insert(demand) {
+            Inserted::Mine(slot) => {
+                tokio::spawn(refresh::keep_fresh(Arc::clone(self), Arc::clone(&slot)));
+                Some(slot)
+            }
+            Inserted::Theirs(slot) => Some(slot),
+            Inserted::Full => None,
+        })
     }
 
     async fn read(slot: &Slot) -> Result<Arc<Evaluation>, Error> {

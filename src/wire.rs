@@ -4,17 +4,20 @@
 //! Pure: data goes in, bytes come out. Nothing in here reads a clock or knows of a connection.
 //! JSON has the field names, order and presence of Kubernetes' Go types, so that a client or a
 //! shadow comparison sees no difference; the one deliberate gap is that `<`, `>` and `&` are not
-//! escaped, which no JSON reader notices.
+//! escaped, which no JSON reader notices. Protobuf, which the HPA controller asks for, has the very
+//! bytes of theirs.
 
 use std::fmt;
 
 use serde::Serialize;
 
+pub mod compress;
 pub mod discovery;
 pub mod document;
 pub mod metrics;
 pub mod negotiate;
 pub mod openapi;
+mod protobuf;
 pub mod status;
 pub mod table;
 pub mod version;

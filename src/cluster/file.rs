@@ -121,6 +121,9 @@ impl Inventory for FileInventory {
         }
     }
 
+    /// The file is looked at anyway.
+    fn look_for_kinds(&self) {}
+
     fn current(&self, kind: &Kind) -> Option<Arc<Objects>> {
         let Source::File { state, .. } = &self.0 else {
             return None;

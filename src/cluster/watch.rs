@@ -86,12 +86,6 @@ impl WatchInventory {
         Ok(Self { shared, _stop_on_drop: stop.drop_guard() })
     }
 
-    /// Says that somebody asked for a kind that [`Inventory::kinds`] does not have: the API
-    /// server is asked again, at most every 30 s. Does not wait.
-    pub fn kind_is_unknown(&self) {
-        self.shared.unknown.notify_one();
-    }
-
     /// How well each kind is followed that was asked for.
     pub fn watches(&self) -> Vec<WatchState> {
         let follows = self.shared.follows.load();
@@ -113,6 +107,10 @@ impl WatchInventory {
 impl Inventory for WatchInventory {
     fn kinds(&self) -> Arc<Kinds> {
         Arc::clone(&self.shared.catalog.load().kinds)
+    }
+
+    fn look_for_kinds(&self) {
+        self.shared.unknown.notify_one();
     }
 
     fn current(&self, kind: &Kind) -> Option<Arc<Objects>> {

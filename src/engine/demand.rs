@@ -71,7 +71,7 @@ pub type Outcome = Result<Arc<Evaluation>, Error>;
 #[derive(Debug)]
 pub struct Slot {
     /// What is asked for.
-    pub demand: Demand,
+    pub demand: Arc<Demand>,
     outcome: ArcSwapOption<Outcome>,
     published: Notify,
     created: Instant,
@@ -80,7 +80,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    fn new(demand: Demand) -> Self {
+    fn new(demand: Arc<Demand>) -> Self {
         Self {
             demand,
             outcome: ArcSwapOption::empty(),
@@ -129,7 +129,7 @@ impl Slot {
 /// Every demand that somebody has.
 #[derive(Debug, Default)]
 pub struct Demands {
-    slots: ArcSwap<HashMap<Demand, Arc<Slot>>>,
+    slots: ArcSwap<HashMap<Arc<Demand>, Arc<Slot>>>,
     /// Held while the table is copied; readers never take it.
     changing: Mutex<()>,
 }
@@ -161,9 +161,10 @@ impl Demands {
         if slots.len() >= MAX_DEMANDS {
             return Inserted::Full;
         }
-        let slot = Arc::new(Slot::new(demand.clone()));
+        let demand = Arc::new(demand.clone());
+        let slot = Arc::new(Slot::new(Arc::clone(&demand)));
         let mut copy = HashMap::clone(&slots);
-        copy.insert(demand.clone(), Arc::clone(&slot));
+        copy.insert(demand, Arc::clone(&slot));
         self.slots.store(Arc::new(copy));
         Inserted::Mine(slot)
     }

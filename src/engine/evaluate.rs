@@ -45,7 +45,7 @@ fn custom(
     now: Timestamp,
 ) -> Result<CustomAnswer, Error> {
     let ObjectsReading { kind, namespace, metric, metric_selector, label, wanted } = reading;
-    let mut by_object = group(rule, &label, samples)?;
+    let mut by_object = group(rule, &label, &wanted, samples)?;
     let mut value_of = |name: &str| {
         let (value, timestamp) = value(rule, by_object.remove(name)?.point, now)?;
         Some(ObjectValue { name: name.into(), value, timestamp })
@@ -67,7 +67,6 @@ fn custom(
         Wanted::Any => {
             let mut values: Vec<_> = by_object
                 .into_iter()
-                .filter(|(name, _)| !name.is_empty())
                 .filter_map(|(name, sample)| {
                     let (value, timestamp) = value(rule, sample.point, now)?;
                     Some(ObjectValue { name, value, timestamp })
@@ -89,10 +88,11 @@ fn custom(
     })
 }
 
-/// The samples by the object that they name.
+/// The samples of wanted objects, by the object that they name.
 fn group(
     rule: &Rule,
     label: &str,
+    wanted: &Wanted,
     samples: Vec<Sample>,
 ) -> Result<HashMap<Box<str>, Sample>, Error> {
     let mut by_object: HashMap<Box<str>, Sample> = HashMap::with_capacity(samples.len());
@@ -101,8 +101,11 @@ fn group(
     };
     let mut rest = samples.into_iter();
     while let Some(sample) = rest.next() {
-        let object: Box<str> = sample.labels.get(label).unwrap_or_default().into();
-        match by_object.entry(object) {
+        let object = sample.labels.get(label).unwrap_or_default();
+        if !wanted.includes(object) {
+            continue;
+        }
+        match by_object.entry(object.into()) {
             Entry::Vacant(free) => {
                 free.insert(sample);
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::catalog::{Catalog, CustomMetric};
+use crate::engine::catalog::{Catalog, CustomMetric, Served};
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
 use crate::engine::ports::Inventory;
@@ -60,6 +60,27 @@ pub enum Wanted {
     One(String),
     /// These, sorted, chosen from an inventory.
     These(Vec<String>, Arc<Objects>),
+}
+
+impl Wanted {
+    /// Whether the object of this name is wanted.
+    pub fn includes(&self, object: &str) -> bool {
+        match self {
+            Self::Any => !object.is_empty(),
+            Self::One(name) => name == object,
+            Self::These(names, _) => {
+                names.binary_search_by(|name| name.as_str().cmp(object)).is_ok()
+            }
+        }
+    }
+}
+
+/// Whether somebody serves a demand at all, which needs no query and no inventory.
+pub fn check(demand: &Demand, catalog: &Catalog) -> Result<(), Error> {
+    match demand {
+        Demand::Custom(demand) => find_custom(demand, catalog).map(|_| ()),
+        Demand::External(demand) => find_external(demand, catalog).map(|_| ()),
+    }
 }
 
 /// Finds who serves a demand, which objects it means, and what to ask the backend.
@@ -175,10 +196,14 @@ fn no_objects(kind: &Kind, namespace: Option<&str>, selector: &Selector) -> Stri
     }
 }
 
-fn plan_external(demand: &ExternalDemand, catalog: &Catalog) -> Result<Plan, Error> {
-    let served = catalog
+fn find_external<'a>(demand: &ExternalDemand, catalog: &'a Catalog) -> Result<&'a Served, Error> {
+    catalog
         .external(&demand.metric)
-        .ok_or_else(|| not_served(catalog, || catalog.why_no_external(&demand.metric)))?;
+        .ok_or_else(|| not_served(catalog, || catalog.why_no_external(&demand.metric)))
+}
+
+fn plan_external(demand: &ExternalDemand, catalog: &Catalog) -> Result<Plan, Error> {
+    let served = find_external(demand, catalog)?;
     let promql = served
         .rule
         .external_query(&served.series, &demand.namespace, &demand.selector, catalog.kinds())

@@ -74,6 +74,9 @@ pub trait Inventory: Send + Sync + 'static {
     /// The kinds known now.
     fn kinds(&self) -> Arc<Kinds>;
 
+    /// Somebody asked for a kind that is not known: it may have come since.
+    fn look_for_kinds(&self);
+
     /// The objects of a kind as they are in memory now, without waiting: `None` where they are
     /// not followed yet, or where this inventory knows of no objects at all.
     fn current(&self, kind: &Kind) -> Option<Arc<Objects>>;

@@ -15,12 +15,12 @@ use crate::engine::ports::{Backend, Inventory};
 const IDLE_TIME: Duration = Duration::from_mins(5);
 
 /// Evaluates a demand every refresh interval and publishes each outcome, until nobody has asked
-/// for [`IDLE_TIME`], or at once where the metric is not served: a name that does not exist is
-/// looked up afresh for each request, which costs no query.
+/// for [`IDLE_TIME`] or the metric is served no more.
 pub(super) async fn keep_fresh<B: Backend, I: Inventory>(
     engine: Arc<Engine<B, I>>,
     slot: Arc<Slot>,
 ) {
+    let _end = End { engine: &engine, slot: &slot };
     let mut ticks = tokio::time::interval(engine.refresh_interval);
     // An evaluation that takes longer than the interval puts the next one off.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -37,5 +37,17 @@ pub(super) async fn keep_fresh<B: Backend, I: Inventory>(
             break;
         }
     }
-    engine.demands.remove(&slot);
+}
+
+/// Takes the demand away when its refresh ends, however it ends: an answer that nobody refreshes
+/// would be served for ever.
+struct End<'a, B, I> {
+    engine: &'a Engine<B, I>,
+    slot: &'a Slot,
+}
+
+impl<B, I> Drop for End<'_, B, I> {
+    fn drop(&mut self) {
+        self.engine.demands.remove(self.slot);
+    }
 }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::negotiate::Form;
 
-/// A document in each of its forms.
+/// A document in each form of JSON; negotiation offers no other for documents.
 #[derive(Clone, Debug)]
 pub struct Document {
     compact: Body,
@@ -76,7 +76,7 @@ impl Document {
 
     const fn body(&self, form: Form) -> &Body {
         match form {
-            Form::Json => &self.compact,
+            Form::Json | Form::Protobuf => &self.compact,
             Form::PrettyJson => &self.pretty,
         }
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::negotiate::Form;
-use super::{CustomVersion, Empty, GroupVersion};
+use super::{CustomVersion, Empty, GroupVersion, protobuf};
 use crate::model::quantity::Milli;
 use crate::model::selector::LabelSelector;
 use crate::model::value::Labels;
@@ -65,13 +65,16 @@ pub struct ExternalMetricValue<'a> {
     pub value: Milli,
 }
 
-/// Whole seconds since the Unix epoch, written as RFC 3339 in UTC. Years before 0 and after 9999,
-/// which RFC 3339 cannot say, become the first or last moment that it can.
+/// Whole seconds since the Unix epoch, written as RFC 3339 in UTC in JSON. Years before 0 and after
+/// 9999, which RFC 3339 cannot say, become the first or last moment that it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seconds(pub i64);
 
 /// Writes a list of values that describe objects, in the given version.
 pub fn custom(form: Form, version: CustomVersion, values: &[MetricValue<'_>]) -> Bytes {
+    if form == Form::Protobuf {
+        return protobuf::custom(version, values);
+    }
     let capacity = capacity(values.len());
     let list = GroupVersion::Custom(version);
     match version {
@@ -86,6 +89,9 @@ pub fn custom(form: Form, version: CustomVersion, values: &[MetricValue<'_>]) ->
 
 /// Writes a list of values that describe series.
 pub fn external(form: Form, values: &[ExternalMetricValue<'_>]) -> Bytes {
+    if form == Form::Protobuf {
+        return protobuf::external(values);
+    }
     let list = List::new(GroupVersion::External, values.iter().map(ExternalItem::from));
     form.encode(&list, capacity(values.len()))
 }
@@ -206,19 +212,33 @@ impl<'a> From<&ExternalMetricValue<'a>> for ExternalItem<'a> {
 impl Seconds {
     /// The first second of year 0.
     const FIRST: i64 = -62_167_219_200;
+
+    /// The first second of year 1, which Go and so Kubernetes take for no time at all.
+    const NONE: Self = Self(-62_135_596_800);
+
+    /// The moment that is written: the nearest that RFC 3339 can say; `None` where Kubernetes
+    /// writes no time.
+    pub(super) fn written(self) -> Option<i64> {
+        (self != Self::NONE).then(|| self.nearest())
+    }
+
+    fn nearest(self) -> i64 {
+        self.0.clamp(Self::FIRST, Timestamp::MAX.as_second())
+    }
 }
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let last = Timestamp::MAX.as_second();
-        let second = self.0.clamp(Self::FIRST, last);
-        Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH).fmt(f)
+        Timestamp::from_second(self.nearest()).unwrap_or(Timestamp::UNIX_EPOCH).fmt(f)
     }
 }
 
 impl Serialize for Seconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self.written() {
+            Some(_) => serializer.collect_str(self),
+            None => serializer.serialize_none(),
+        }
     }
 }
 

@@ -16,8 +16,11 @@ use serde::Serialize;
 
 use super::status::Status;
 
-/// Clauses of `Accept` that are looked at; browsers send about eight.
-const MAX_CLAUSES: usize = 32;
+/// Clauses of `Accept` or `Accept-Encoding` that are looked at; browsers send about eight.
+pub(super) const MAX_CLAUSES: usize = 32;
+
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +29,8 @@ pub enum Form {
     Json,
     /// JSON for people, indented by two spaces.
     PrettyJson,
+    /// Protobuf in Kubernetes' envelope; for lists of values and for errors.
+    Protobuf,
 }
 
 /// What an answer is made of.
@@ -57,6 +62,8 @@ pub enum Endpoint {
     ExternalMetricList,
     /// `/apis`: the list of groups, or the aggregated document where any clause asks for it.
     Groups,
+    /// The `Status` of an error at any endpoint.
+    Error,
     /// Everything else.
     Other,
 }
@@ -79,9 +86,13 @@ pub fn negotiate(
     pretty: Option<&str>,
 ) -> Result<Choice, Status> {
     let Some(wanted) = accepted(endpoint, headers) else {
-        return Err(Status::not_acceptable(&[Form::Json.content_type()]));
+        return Err(Status::not_acceptable(endpoint.media_types()));
     };
-    let form = if wanted.pretty { Form::PrettyJson } else { Form::of_client(headers, pretty) };
+    let form = match wanted.media_type {
+        MediaType::Protobuf => Form::Protobuf,
+        MediaType::Json if wanted.pretty => Form::PrettyJson,
+        MediaType::Json => Form::of_client(headers, pretty),
+    };
     Ok(Choice { form, shape: wanted.shape })
 }
 
@@ -89,24 +100,25 @@ impl Form {
     /// The form in which this client reads errors: what it accepts, and JSON where that cannot be
     /// served, so that an error keeps its own code.
     pub fn for_errors(headers: &HeaderMap, pretty: Option<&str>) -> Self {
-        negotiate(Endpoint::Other, headers, pretty)
+        negotiate(Endpoint::Error, headers, pretty)
             .map_or_else(|_| Self::of_client(headers, pretty), |choice| choice.form)
     }
 
     /// The media type.
     pub const fn content_type(self) -> &'static str {
         match self {
-            Self::Json | Self::PrettyJson => "application/json",
+            Self::Json | Self::PrettyJson => JSON,
+            Self::Protobuf => PROTOBUF,
         }
     }
 
-    /// Writes a value, with a newline at the end as Kubernetes' encoder does.
+    /// Writes a value as JSON, with a newline at the end as Kubernetes' encoder does.
     /// `capacity` is a guess of the length in bytes.
     #[expect(clippy::expect_used, reason = "a Vec takes every byte and no key is not a string")]
     pub(super) fn encode(self, value: &impl Serialize, capacity: usize) -> Bytes {
         let mut body = Vec::with_capacity(capacity);
         match self {
-            Self::Json => serde_json::to_writer(&mut body, value),
+            Self::Json | Self::Protobuf => serde_json::to_writer(&mut body, value),
             Self::PrettyJson => serde_json::to_writer_pretty(&mut body, value),
         }
         .expect("JSON in memory");
@@ -139,9 +151,25 @@ impl TableVersion {
     }
 }
 
+impl Endpoint {
+    /// The media types that it serves, in order of preference.
+    const fn media_types(self) -> &'static [&'static str] {
+        if self.serves_protobuf() { &[JSON, PROTOBUF] } else { &[JSON] }
+    }
+
+    /// Documents come as JSON alone: no client asks for them in protobuf without an alternative.
+    const fn serves_protobuf(self) -> bool {
+        match self {
+            Self::MetricList | Self::ExternalMetricList | Self::Error => true,
+            Self::Groups | Self::Other => false,
+        }
+    }
+}
+
 /// What the best clause asks for.
 #[derive(Clone, Copy)]
 struct Wanted {
+    media_type: MediaType,
     shape: Shape,
     /// Whether the clause itself says `pretty=1`.
     pretty: bool,
@@ -150,7 +178,8 @@ struct Wanted {
 fn accepted(endpoint: Endpoint, headers: &HeaderMap) -> Option<Wanted> {
     let mut fields = headers.get_all(ACCEPT).iter().filter(|field| !field.is_empty()).peekable();
     if fields.peek().is_none() {
-        return Some(Wanted { shape: Shape::Object, pretty: false });
+        let media_type = MediaType::Json;
+        return Some(Wanted { media_type, shape: Shape::Object, pretty: false });
     }
     // A field that is not ASCII has no clause that could be served.
     let clauses = fields
@@ -177,11 +206,19 @@ fn accepted(endpoint: Endpoint, headers: &HeaderMap) -> Option<Wanted> {
             best = Some((clause, shape));
         }
     }
-    best.map(|(clause, shape)| Wanted { shape, pretty: clause.pretty })
+    best.map(|(Clause { media_type, pretty, .. }, shape)| Wanted { media_type, shape, pretty })
 }
 
-/// One clause of `Accept` that JSON satisfies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MediaType {
+    Json,
+    Protobuf,
+}
+
+/// One clause of `Accept` that JSON or protobuf satisfies.
 struct Clause<'a> {
+    /// JSON where both would do.
+    media_type: MediaType,
     /// More than 0, at most 1.
     quality: f32,
     /// `application/json` before `application/*` before `*/*`.
@@ -202,23 +239,19 @@ impl<'a> Clause<'a> {
     /// Reads a clause; `None` where it is malformed or can never be served.
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(trim);
-        let media_type = parts.next()?;
-        let specificity = match split_pair(media_type, '/') {
-            Some(("*", "*")) => 0,
+        let (media_type, specificity) = match parts.next()? {
             // Java's URLConnection sends a lone star.
-            None if media_type == "*" => 0,
-            Some((main, "*")) if main.eq_ignore_ascii_case("application") => 1,
-            Some((main, sub))
-                if main.eq_ignore_ascii_case("application") && sub.eq_ignore_ascii_case("json") =>
-            {
-                2
-            }
+            "*" | "*/*" => (MediaType::Json, 0),
+            any if any.eq_ignore_ascii_case("application/*") => (MediaType::Json, 1),
+            json if json.eq_ignore_ascii_case(JSON) => (MediaType::Json, 2),
+            protobuf if protobuf.eq_ignore_ascii_case(PROTOBUF) => (MediaType::Protobuf, 2),
             _ => return None,
         };
-        let mut clause = Self { quality: 1.0, specificity, target: None, pretty: false };
-        for (name, value) in parts.filter_map(|part| split_pair(part, '=')) {
+        let mut clause =
+            Self { media_type, quality: 1.0, specificity, target: None, pretty: false };
+        for (name, value) in parts.filter_map(parameter) {
             match name {
-                "q" => clause.quality = value.parse().ok()?,
+                "q" => clause.quality = quality(value)?,
                 "as" => clause.target.get_or_insert_default().kind = value,
                 "g" => clause.target.get_or_insert_default().group = value,
                 "v" => clause.target.get_or_insert_default().version = value,
@@ -229,14 +262,21 @@ impl<'a> Clause<'a> {
                 _ => {}
             }
         }
-        (clause.quality > 0.0 && clause.quality <= 1.0).then_some(clause)
+        (clause.quality > 0.0).then_some(clause)
     }
 
     /// What an endpoint answers to this clause; `None` where it cannot.
     fn shape_at(&self, endpoint: Endpoint) -> Option<Shape> {
+        if self.media_type == MediaType::Protobuf && !endpoint.serves_protobuf() {
+            return None;
+        }
         let Some(Target { kind, group, version }) = self.target else {
             return Some(Shape::Object);
         };
+        // Tables and the aggregated document are JSON alone.
+        if self.media_type == MediaType::Protobuf {
+            return None;
+        }
         match (endpoint, kind, group, version) {
             (Endpoint::ExternalMetricList, "Table", "meta.k8s.io", "v1") => {
                 Some(Shape::Table(TableVersion::V1))
@@ -252,14 +292,18 @@ impl<'a> Clause<'a> {
     }
 }
 
-/// Splits at the one separator there is; `None` where there is none, are several, or nothing
-/// follows.
-fn split_pair(text: &str, separator: char) -> Option<(&str, &str)> {
-    let (left, right) = text.split_once(separator)?;
-    (!right.is_empty() && !right.contains(separator)).then(|| (trim(left), trim(right)))
+/// Name and value of a parameter; `None` where there is no value or more than one.
+pub(super) fn parameter(text: &str) -> Option<(&str, &str)> {
+    let (name, value) = text.split_once('=')?;
+    (!value.is_empty() && !value.contains('=')).then(|| (trim(name), trim(value)))
 }
 
-fn trim(text: &str) -> &str {
+/// A weight from 0 to 1 (RFC 9110, 12.4.2).
+pub(super) fn quality(text: &str) -> Option<f32> {
+    text.parse().ok().filter(|quality| (0.0..=1.0).contains(quality))
+}
+
+pub(super) fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
 

@@ -12,12 +12,15 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TY
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use super::Empty;
 use super::negotiate::Form;
+use super::{Empty, protobuf};
 use crate::model::object::GroupResource;
 
 /// Longest message in bytes; what a backend says can be as long as it likes.
 const MAX_MESSAGE: usize = 4096;
+
+/// The `status` of every error.
+pub(super) const FAILURE: &str = "Failure";
 
 /// An error as the API answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub struct Status {
 }
 
 /// `metav1.StatusReason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the documentation")]
 pub enum Reason {
     BadRequest,
@@ -49,7 +52,7 @@ pub enum Reason {
     Timeout,
     TooManyRequests,
     Unauthorized,
-    /// Kubernetes has no word for it; left out of the body.
+    /// Kubernetes has no word for it; empty in the body.
     Unknown,
     UnsupportedMediaType,
 }
@@ -271,9 +274,14 @@ impl Status {
         self
     }
 
-    /// The body, one line or indented.
+    /// The body.
     pub fn body(&self, form: Form) -> Bytes {
-        form.encode(&StatusObject::from(self), 256 + self.message.len())
+        match form {
+            Form::Json | Form::PrettyJson => {
+                form.encode(&StatusObject::from(self), 256 + self.message.len())
+            }
+            Form::Protobuf => protobuf::status(self),
+        }
     }
 
     /// The whole answer: code, headers and body agree.
@@ -307,6 +315,29 @@ impl Status {
     }
 }
 
+impl Reason {
+    /// Kubernetes' word; empty where it has none.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BadRequest",
+            Self::Expired => "Expired",
+            Self::Forbidden => "Forbidden",
+            Self::InternalError => "InternalError",
+            Self::Invalid => "Invalid",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::NotAcceptable => "NotAcceptable",
+            Self::NotFound => "NotFound",
+            Self::RequestEntityTooLarge => "RequestEntityTooLarge",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::Timeout => "Timeout",
+            Self::TooManyRequests => "TooManyRequests",
+            Self::Unauthorized => "Unauthorized",
+            Self::Unknown => "",
+            Self::UnsupportedMediaType => "UnsupportedMediaType",
+        }
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -324,8 +355,8 @@ struct StatusObject<'a> {
     metadata: Empty,
     status: &'static str,
     message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<&'a Details>,
     code: u16,
@@ -337,9 +368,9 @@ impl<'a> From<&'a Status> for StatusObject<'a> {
             kind: "Status",
             api_version: "v1",
             metadata: Empty {},
-            status: "Failure",
+            status: FAILURE,
             message: &status.message,
-            reason: (status.reason != Reason::Unknown).then_some(status.reason),
+            reason: status.reason.as_str(),
             details: status.details.as_deref(),
             code: status.code.as_u16(),
         }

@@ -315,7 +315,7 @@ async fn kinds_come_and_go_with_their_definitions() {
     fake.remove_group("example.com");
     fake.add_kind("example.org", "v1", &resource("ducks", "Duck", &[], "Cluster"));
     let before = tokio::time::Instant::now();
-    inventory.kind_is_unknown();
+    inventory.look_for_kinds();
     let ducks = GroupResource::parse("ducks");
     until_paused(|| inventory.kinds().resolve(&ducks).is_some()).await;
     assert!(before.elapsed() < Duration::from_mins(1));
@@ -329,7 +329,7 @@ async fn unknown_kinds_do_not_hammer_discovery() {
     let inventory = start(&fake).await;
     let before = tokio::time::Instant::now();
     until_paused(|| {
-        inventory.kind_is_unknown();
+        inventory.look_for_kinds();
         before.elapsed() > Duration::from_mins(5)
     })
     .await;

@@ -12,4 +12,5 @@
 mod backend;
 mod cluster;
 mod manifests;
+mod standalone;
 mod support;

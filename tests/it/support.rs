@@ -1,7 +1,9 @@
 //! What the tests share: fakes and servers to test against.
 
+pub(crate) mod client;
 pub(crate) mod control_plane;
 pub(crate) mod kubernetes;
 pub(crate) mod pki;
+pub(crate) mod plimsoll;
 pub(crate) mod prometheus;
 pub(crate) mod real_prometheus;
