@@ -24,6 +24,8 @@ pub mod evaluate;
 pub mod plan;
 pub mod ports;
 pub mod refresh;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,7 +121,8 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         let now = Timestamp::now();
         let plan = plan::plan(demand, &self.catalog.load(), &self.inventory).await?;
         let result = self.backend.query(&plan.promql, now).await.map_err(|cause| {
-            Error::Backend { rule: plan.rule.path.clone(), promql: plan.promql.clone(), cause }
+            let (rule, promql) = (plan.rule.path.clone(), error::excerpt(&plan.promql));
+            Error::Backend { rule, promql, cause }
         })?;
         evaluate::evaluate(plan, result, now)
     }

@@ -2,7 +2,7 @@
 
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
-use crate::engine::ports::BackendError;
+use crate::engine::ports::BackendError::{Busy, Deadline, Incomplete, Unreachable};
 use crate::promql::rule::QueryError;
 use crate::wire::status::Status;
 
@@ -12,10 +12,9 @@ pub fn status(error: &Error, demand: &Demand) -> Status {
         Error::NoValue(why) | Error::UnknownMetric(why) | Error::UnknownResource(why) => {
             not_found(demand).because(why)
         }
-        Error::Backend { cause: BackendError::Deadline(_), .. } | Error::StillEvaluating(_) => {
-            Status::timeout(&error.to_string())
-        }
-        Error::Backend { cause: BackendError::Unreachable(_), .. } | Error::Undiscovered(_) => {
+        Error::Backend { cause: Deadline(_) | Incomplete { .. }, .. }
+        | Error::StillEvaluating(_) => Status::timeout(&error.to_string()),
+        Error::Backend { cause: Busy { .. } | Unreachable(_), .. } | Error::Undiscovered(_) => {
             Status::unavailable(error.to_string())
         }
         Error::NoInventory { .. } | Error::Query(QueryError::Matcher(_)) => {

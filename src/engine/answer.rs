@@ -1,7 +1,9 @@
 //! What a demand is answered with: values with their times, immutable once published.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::model::inventory::Objects;
 use crate::model::object::Kind;

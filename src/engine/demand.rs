@@ -5,12 +5,14 @@
 //! demand comes or goes, which is rare, and read without a lock, which is all the time.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::engine::answer::Evaluation;
 use crate::engine::error::Error;
@@ -27,6 +29,27 @@ pub enum Demand {
     Custom(CustomDemand),
     /// A metric of no object.
     External(ExternalDemand),
+}
+
+impl fmt::Display for Demand {
+    /// As a path would have it: `shop/pods/*/requests_per_second`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Custom(CustomDemand { resource, namespace, target, metric, .. }) => {
+                if let Some(namespace) = namespace {
+                    write!(f, "{namespace}/")?;
+                }
+                let name = match target {
+                    Target::Named(name) => name,
+                    Target::Selected(_) => "*",
+                };
+                write!(f, "{resource}/{name}/{metric}")
+            }
+            Self::External(ExternalDemand { namespace, metric, .. }) => {
+                write!(f, "{namespace}/{metric}")
+            }
+        }
+    }
 }
 
 /// A metric of one object, or of all that a selector matches.

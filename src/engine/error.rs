@@ -6,6 +6,9 @@ use crate::engine::ports::{BackendError, InventoryError};
 use crate::promql::rule::QueryError;
 use crate::telemetry::chain;
 
+/// How many characters of a query stand in a message.
+const MAX_EXCERPT: usize = 300;
+
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -14,7 +17,7 @@ pub enum Error {
     Backend {
         /// The rule's path in the configuration.
         rule: String,
-        /// The query.
+        /// The beginning of the query.
         promql: String,
         /// What went wrong; not a `source`, since its text is part of this one.
         cause: BackendError,
@@ -41,7 +44,7 @@ pub enum Error {
     BadResult {
         /// The rule's path in the configuration.
         rule: String,
-        /// The query.
+        /// The beginning of the query.
         promql: String,
         /// What is wrong with the result.
         reason: String,
@@ -82,5 +85,14 @@ impl Error {
     /// Whether there is no such metric, as opposed to a metric without an answer.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::UnknownMetric(_) | Self::UnknownResource(_) | Self::Undiscovered(_))
+    }
+}
+
+/// As much of a query as a message has room for: one that names hundreds of pods tells nobody
+/// more than its beginning.
+pub(super) fn excerpt(promql: &str) -> String {
+    match promql.char_indices().nth(MAX_EXCERPT) {
+        Some((end, _)) => promql.get(..end).unwrap_or_default().to_owned() + "…",
+        None => promql.to_owned(),
     }
 }

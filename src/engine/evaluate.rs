@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::answer::{Answer, CustomAnswer, ExternalAnswer, ObjectValue, SeriesValue};
-use crate::engine::error::Error;
+use crate::engine::error::{Error, excerpt};
 use crate::engine::plan::{ObjectsReading, Plan, Reading, Wanted};
+use crate::model::object::Kind;
 use crate::model::quantity::{Milli, Rounding};
 use crate::model::value::{Labels, Point, QueryResult, Sample};
 use crate::promql::rule::Rule;
@@ -25,7 +26,7 @@ pub fn evaluate(plan: Plan, result: QueryResult, now: Timestamp) -> Result<Answe
             let QueryResult::Vector(samples) = result else {
                 return Err(Error::BadResult {
                     rule: rule.path.clone(),
-                    promql,
+                    promql: excerpt(&promql),
                     reason: "a scalar names no object; a metric of objects needs a vector".into(),
                 });
             };
@@ -46,31 +47,28 @@ fn custom(
 ) -> Result<CustomAnswer, Error> {
     let ObjectsReading { kind, namespace, metric, metric_selector, label, wanted } = reading;
     let mut by_object = group(rule, &label, &wanted, samples)?;
-    let mut value_of = |name: &str| {
-        let (value, timestamp) = value(rule, by_object.remove(name)?.point, now)?;
-        Some(ObjectValue { name: name.into(), value, timestamp })
+    let value_of = |name: Box<str>, point| {
+        let (value, timestamp) = object_value(rule, point, now)?;
+        Some(ObjectValue { name, value, timestamp })
     };
     let (values, chosen_from) = match wanted {
         Wanted::One(name) => {
-            let Some(value) = value_of(&name) else {
-                return Err(Error::NoValue(format!(
-                    "{} has no sample that names {} {name}",
-                    rule.path.clone(),
-                    kind.singular
-                )));
-            };
-            (vec![value], None)
+            let point = by_object.remove(&*name).map(|sample| sample.point);
+            let value = point.and_then(|point| value_of(name.as_str().into(), point));
+            let missing = || Error::NoValue(no_value(rule, &kind, &name, point, now));
+            (vec![value.ok_or_else(missing)?], None)
         }
         Wanted::These(names, objects) => {
-            (names.iter().filter_map(|name| value_of(name)).collect(), Some(objects))
+            let values = names.into_iter().filter_map(|name| {
+                let sample = by_object.remove(&*name)?;
+                value_of(name.into(), sample.point)
+            });
+            (values.collect(), Some(objects))
         }
         Wanted::Any => {
             let mut values: Vec<_> = by_object
                 .into_iter()
-                .filter_map(|(name, sample)| {
-                    let (value, timestamp) = value(rule, sample.point, now)?;
-                    Some(ObjectValue { name, value, timestamp })
-                })
+                .filter_map(|(name, sample)| value_of(name, sample.point))
                 .collect();
             values.sort_unstable_by(|a, b| a.name.cmp(&b.name));
             (values, None)
@@ -86,6 +84,20 @@ fn custom(
         values,
         chosen_from,
     })
+}
+
+/// Why the object of that name has no value.
+fn no_value(rule: &Rule, kind: &Kind, name: &str, point: Option<Point>, now: Timestamp) -> String {
+    let (path, object) = (&rule.path, format!("{} {name}", kind.singular));
+    match point {
+        None => format!("{path} has no sample that names {object}"),
+        Some(point) if is_stale(point, now) => {
+            format!("the sample that {path} has for {object} is older than 5 minutes")
+        }
+        Some(Point { value, .. }) => {
+            format!("{path} computes {value} for {object}, which no quantity can say")
+        }
+    }
 }
 
 /// The samples of wanted objects, by the object that they name.
@@ -162,24 +174,28 @@ fn external(
 
 /// The HPA controller adds the values up in an `i64` of thousandths that wraps.
 fn keep_sum_in_range(values: &mut [SeriesValue]) {
-    let mut room = Milli::MAX;
+    let (mut room, mut depth) = (Milli::MAX, Milli::MIN);
     for item in values {
-        item.value = item.value.min(room);
+        item.value = item.value.clamp(depth, room);
         room = Milli(room.0.saturating_sub(item.value.0.max(0)));
+        depth = Milli(depth.0.saturating_sub(item.value.0.min(0)));
     }
+}
+
+/// The value and time of a sample of an object; NaN is zero where the rule says so.
+fn object_value(rule: &Rule, point: Point, now: Timestamp) -> Option<(Milli, i64)> {
+    let is_zero = point.value.is_nan() && rule.compat.nan_as_zero;
+    value(rule, if is_zero { Point { value: 0.0, ..point } } else { point }, now)
 }
 
 /// The value and time of a sample; `None` where it is missing data.
 fn value(rule: &Rule, point: Point, now: Timestamp) -> Option<(Milli, i64)> {
     let compat = rule.compat;
-    #[expect(clippy::cast_precision_loss, reason = "an age in seconds needs no more than 52 bits")]
-    let now_seconds = now.as_millisecond() as f64 / 1000.0;
-    if now_seconds - point.timestamp > MAX_SAMPLE_AGE_SECONDS {
+    if is_stale(point, now) {
         return None;
     }
-    let number = if point.value.is_nan() && compat.nan_as_zero { 0.0 } else { point.value };
     let rounding = if compat.round_up { Rounding::AwayFromZero } else { Rounding::TowardZero };
-    let value = Milli::from_f64(number, rounding)?;
+    let value = Milli::from_f64(point.value, rounding)?;
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the cast saturates; whole seconds are meant"
@@ -187,4 +203,10 @@ fn value(rule: &Rule, point: Point, now: Timestamp) -> Option<(Milli, i64)> {
     let sampled = point.timestamp.floor() as i64;
     let timestamp = if compat.now_timestamps { now.as_second() } else { sampled };
     Some((value, timestamp))
+}
+
+fn is_stale(point: Point, now: Timestamp) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "an age in seconds needs no more than 52 bits")]
+    let now_seconds = now.as_millisecond() as f64 / 1000.0;
+    now_seconds - point.timestamp > MAX_SAMPLE_AGE_SECONDS
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use crate::engine::Engine;
 use crate::engine::demand::Slot;
@@ -20,6 +20,7 @@ pub(super) async fn keep_fresh<B: Backend, I: Inventory>(
     engine: Arc<Engine<B, I>>,
     slot: Arc<Slot>,
 ) {
+    let mut failing = None;
     let _end = End { engine: &engine, slot: &slot };
     let mut ticks = tokio::time::interval(engine.refresh_interval);
     // An evaluation that takes longer than the interval puts the next one off.
@@ -27,15 +28,28 @@ pub(super) async fn keep_fresh<B: Backend, I: Inventory>(
     loop {
         ticks.tick().await;
         if slot.idle() > IDLE_TIME {
-            debug!(demand = ?slot.demand, "Nobody asks any more");
+            debug!(demand = %slot.demand, "nobody asks any more");
             break;
         }
         let outcome = engine.evaluate(&slot.demand).await;
+        tell(&slot, failing.as_ref(), outcome.as_ref().err());
+        failing = outcome.as_ref().err().cloned();
         let served = !outcome.as_ref().is_err_and(Error::is_not_found);
         slot.publish(outcome.map(|answer| Arc::new(answer.into())));
         if !served {
             break;
         }
+    }
+}
+
+/// Logs a failure when it begins or changes, and its end.
+fn tell(slot: &Slot, before: Option<&Error>, now: Option<&Error>) {
+    match (before, now) {
+        (_, Some(error)) if before != now => {
+            warn!(demand = %slot.demand, %error, "a metric cannot be evaluated");
+        }
+        (Some(_), None) => info!(demand = %slot.demand, "a metric can be evaluated again"),
+        _ => {}
     }
 }
 

@@ -12,5 +12,6 @@
 mod backend;
 mod cluster;
 mod manifests;
+mod readme;
 mod standalone;
 mod support;

@@ -2,8 +2,10 @@
 
 pub(crate) mod client;
 pub(crate) mod control_plane;
+pub(crate) mod demo;
 pub(crate) mod kubernetes;
 pub(crate) mod pki;
+pub(crate) mod plain_api;
 pub(crate) mod plimsoll;
 pub(crate) mod prometheus;
 pub(crate) mod real_prometheus;

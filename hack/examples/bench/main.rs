@@ -1,0 +1,45 @@
+//! Measures a release build of plimsoll on this machine; hack/bench says what and how.
+//!
+//! The load generator and the bare server are this same program in processes of their own, so that
+//! nobody measures himself. Absolute numbers are the machine's; the ratios are what counts.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a command for a terminal")]
+
+mod bare;
+mod load;
+mod peer;
+mod prometheus;
+mod series;
+mod serve;
+
+#[path = "../shared/http.rs"]
+mod http;
+#[path = "../shared/process.rs"]
+mod process;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Measures plimsoll on this machine.
+#[derive(Parser)]
+#[command(name = "hack/bench")]
+enum Command {
+    /// Requests per second, latency, memory and time to ready.
+    Serve(serve::Args),
+    /// Memory while Prometheus lists its series.
+    Series(series::Args),
+    #[command(hide = true)]
+    Bare(bare::Args),
+    #[command(hide = true)]
+    Load(load::Args),
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Command::parse() {
+        Command::Serve(args) => serve::run(&args).await,
+        Command::Series(args) => series::run(&args).await,
+        Command::Bare(args) => bare::run(&args).await,
+        Command::Load(args) => load::run(&args).await,
+    }
+}
