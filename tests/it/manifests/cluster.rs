@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use k8s_openapi::ByteString;
+
 use super::chart::render;
 use super::files::{repository, text};
 use crate::support::control_plane::{Authorities, ControlPlane};
@@ -162,7 +164,13 @@ async fn the_program_runs_with_our_account_and_the_next_apply_keeps_what_it_wrot
     wait_until("the CA is in all APIServices", written).await;
     let serving = || field("secret/plimsoll-certificates", r"{.data.tls\.crt}");
     wait_until("the certificate is made", async || !serving().is_empty()).await;
+    let listed = kubectl.run(&["get", "apiservices"]);
+    let ours = listed.lines().filter(|line| line.contains("plimsoll/plimsoll"));
+    assert_eq!(ours.count(), API_SERVICES.len(), "{listed}");
     assert_ne!(field("lease/plimsoll", "{.spec.holderIdentity}"), "");
+    let authority = a_ca_of_the_operator(kubectl);
+    let trusted = async || bundles().iter().all(|bundle| decoded(bundle).contains(&authority));
+    wait_until("the operator's CA is in all APIServices", trusted).await;
     plimsoll.terminate();
     plimsoll.end().await;
     let log = plimsoll.log();
@@ -172,6 +180,29 @@ async fn the_program_runs_with_our_account_and_the_next_apply_keeps_what_it_wrot
     let before = (bundles(), serving());
     kubectl.run(&["apply", "-k", base]);
     assert_eq!((bundles(), serving()), before);
+}
+
+/// Puts one into the Secret, as certs/README.md says; its certificate.
+fn a_ca_of_the_operator(kubectl: &Kubectl<'_>) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let mut issue = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    issue.args(["certs", "issue", "--name=any", "--dir", &path("")]);
+    assert!(issue.output().unwrap().status.success());
+    let [certificate, key] =
+        ["ca.crt", "ca.key"].map(|name| format!("--from-file={name}={}", path(name)));
+    let create = ["create", "secret", "generic", "plimsoll-certificates", "--namespace=plimsoll"];
+    let dry = [&certificate, &key, "--dry-run=client", "--output=yaml"];
+    fs::write(path("secret.yaml"), kubectl.run(&[create.as_slice(), &dry].concat())).unwrap();
+    let secret = path("secret.yaml");
+    kubectl.run(&["apply", "--server-side", "--force-conflicts", "-f", &secret]);
+    fs::read_to_string(path("ca.crt")).unwrap()
+}
+
+/// The text that a field of bytes holds.
+fn decoded(field: &str) -> String {
+    let ByteString(bytes) = serde_json::from_value(field.into()).unwrap();
+    String::from_utf8(bytes).unwrap()
 }
 
 fn chart(kubectl: &Kubectl<'_>) {

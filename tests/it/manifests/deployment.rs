@@ -175,6 +175,7 @@ fn the_configuration_of_the_base_loads_and_has_all_kinds_of_metrics() {
     let config = plimsoll::config::parse("config.yaml", &text).unwrap();
     assert!(!config.rules.is_empty() && !config.external_rules.is_empty());
     assert!(config.resource_rules.is_some());
+    assert_eq!(config.warnings, Vec::<String>::new());
     let objects = resources("manifests/base");
     let deployment = the(&objects, "Deployment");
     let volume = &deployment["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"];
