@@ -37,7 +37,7 @@ pub(super) fn parse(pod: &Value) -> cli::serve::ServeArgs {
     let arguments = std::iter::once("plimsoll".to_owned()).chain(arguments(pod));
     match cli::parse(arguments).unwrap_or_else(|error| panic!("{error}")) {
         Program::Serve(invocation) => invocation.serve,
-        other => panic!("it does not serve: {other:?}"),
+        Program::Certs(_) => panic!("it does not serve"),
     }
 }
 
@@ -148,6 +148,21 @@ fn volumes_are_there(objects: &[Value], pod: &Value) {
 #[test]
 fn the_base_fits_itself_and_the_program() {
     agree(&resources("manifests/base"));
+}
+
+#[test]
+fn every_command_of_the_guide_to_certificates_is_one() {
+    let guide = text("certs/README.md");
+    let commands: Vec<_> = guide
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter(|line| line.starts_with("plimsoll "))
+        .collect();
+    assert_eq!(commands.len(), 3);
+    for command in commands {
+        let parsed = cli::parse(command.split(' ').map(str::to_owned));
+        assert!(matches!(parsed, Ok(Program::Certs(_))), "{command}: {parsed:?}");
+    }
 }
 
 #[test]
