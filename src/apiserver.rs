@@ -72,7 +72,7 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
         let started = Instant::now();
         let parameters = Parameters::parse(request.uri().query().unwrap_or_default());
         let route = route(request, &parameters);
-        let (verb, group) = labels(request.method(), &route);
+        let (verb, group) = labels(request, &route);
         let mut response = match self.respond(request, peer, route, &parameters).await {
             Ok(response) => response,
             Err(status) => {
@@ -186,6 +186,7 @@ fn route<T>(request: &Request<T>, parameters: &Parameters<'_>) -> Result<Route, 
     if uri.path().len() + uri.query().map_or(0, str::len) > MAX_TARGET {
         return Err(Status::uri_too_long(format!("the URL is longer than {MAX_TARGET} bytes")));
     }
+    path::check_query(uri.query().unwrap_or_default())?;
     path::parse(uri.path(), parameters)
 }
 
@@ -232,20 +233,19 @@ fn namespace(demand: &Demand) -> &str {
 }
 
 /// How a request is counted.
-fn labels(method: &Method, route: &Result<Route, Status>) -> (Verb, ApiGroup) {
-    let group = match route {
-        Ok(Route::Metric(MetricRoute { demand: Demand::Custom(_), .. })) => ApiGroup::CustomMetrics,
-        Ok(Route::Metric(MetricRoute { demand: Demand::External(_), .. })) => {
-            ApiGroup::ExternalMetrics
-        }
-        Ok(Route::Usage(_)) => ApiGroup::ResourceMetrics,
+fn labels<T>(request: &Request<T>, route: &Result<Route, Status>) -> (Verb, ApiGroup) {
+    let group = match request.uri().path().split('/').nth(2) {
+        Some("custom.metrics.k8s.io") => ApiGroup::CustomMetrics,
+        Some("external.metrics.k8s.io") => ApiGroup::ExternalMetrics,
+        Some("metrics.k8s.io") => ApiGroup::ResourceMetrics,
         _ => ApiGroup::NonResource,
     };
     let lists = match route {
         Ok(Route::Usage(usage)) => matches!(usage.target, Target::Selected(_)),
-        _ => group == ApiGroup::ExternalMetrics,
+        Ok(Route::Metric(MetricRoute { demand: Demand::External(_), .. })) => true,
+        _ => false,
     };
-    let verb = match (method, lists) {
+    let verb = match (request.method(), lists) {
         (&Method::GET | &Method::HEAD, true) => Verb::List,
         (&Method::GET | &Method::HEAD, _) => Verb::Get,
         _ => Verb::Other,

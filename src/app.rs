@@ -56,7 +56,11 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         warn!(flags = ignored.join(" "), "flags of prometheus-adapter that mean nothing here");
     }
     let metrics = Arc::new(Metrics::new());
-    let (text, config) = reload::load(&settings.config).await?;
+    let (text, config) = reload::load(&settings.config).await.map_err(|error| match error {
+        // Told apart from the others, because it has a line for each mistake.
+        reload::Error::Invalid(mistakes) => anyhow::Error::new(mistakes),
+        error @ reload::Error::Read { .. } => anyhow::Error::new(error),
+    })?;
     warn_of(&config);
     let backend = backend(&args.prometheus, &metrics)?;
     let client = cluster_client(&args).await?;

@@ -32,13 +32,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
 use self::answer::{Answer, Evaluation};
 use self::catalog::Catalog;
 use self::demand::{Demand, Demands, Inserted, Slot};
 use self::error::Error;
+use self::plan::Plan;
 use self::ports::{Backend, Inventory};
+use crate::model::value::QueryResult;
 
 /// How long a request waits for the first evaluation of what it asks for. The HPA controller's
 /// client has no deadline of its own and blocks one of five workers meanwhile.
@@ -73,6 +76,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     /// evaluation, which everybody who asks for the same thing shares.
     pub async fn answer(self: &Arc<Self>, demand: &Demand) -> Result<Arc<Evaluation>, Error> {
         if self.refresh_interval.is_zero() {
+            self.check(demand)?;
             return self.evaluate(demand).await.map(|answer| Arc::new(answer.into()));
         }
         let slot = match self.demands.find(demand) {
@@ -85,14 +89,18 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         Self::read(&slot).await
     }
 
-    /// A slot for a demand that nobody has had, filled from now on; none where there is no room.
-    /// What nobody serves gets none: it is told apart without a query.
-    fn insert(self: &Arc<Self>, demand: &Demand) -> Result<Option<Arc<Slot>>, Error> {
+    /// Tells what nobody serves apart, which takes no query.
+    fn check(&self, demand: &Demand) -> Result<(), Error> {
         let known = plan::check(demand, &self.catalog.load());
         if let Err(Error::UnknownResource(_)) = known {
             self.inventory.look_for_kinds();
         }
-        known?;
+        known
+    }
+
+    /// A slot for a demand that nobody has had, filled from now on; none where there is no room.
+    fn insert(self: &Arc<Self>, demand: &Demand) -> Result<Option<Arc<Slot>>, Error> {
+        self.check(demand)?;
         Ok(match self.demands.insert(demand) {
             Inserted::Mine(slot) => {
                 tokio::spawn(refresh::keep_fresh(Arc::clone(self), Arc::clone(&slot)));
@@ -130,11 +138,26 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                 return Ok(Answer::Usage(answer));
             }
         };
-        let result = self.backend.query(&plan.promql, now).await.map_err(|cause| {
-            let (rule, promql) = (plan.rule.path.clone(), error::excerpt(&plan.promql));
-            Error::Backend { rule, promql, cause }
-        })?;
+        let result = self.ask(&plan, now).await?;
         evaluate::evaluate(plan, result, now)
+    }
+
+    /// Asks all of a plan's queries and puts their results together.
+    async fn ask(&self, plan: &Plan, now: Timestamp) -> Result<QueryResult, Error> {
+        let results = plan.queries.iter().map(async |promql| {
+            self.backend.query(promql, now).await.map_err(|cause| {
+                let (rule, promql) = (plan.rule.path.clone(), error::excerpt(promql));
+                Error::Backend { rule, promql, cause }
+            })
+        });
+        let mut together = Vec::new();
+        for result in try_join_all(results).await? {
+            match result {
+                QueryResult::Vector(samples) => together.extend(samples),
+                scalar @ QueryResult::Scalar(_) => return Ok(scalar),
+            }
+        }
+        Ok(QueryResult::Vector(together))
     }
 
     /// Puts a new catalog in force for everything that is evaluated from now on.

@@ -1,6 +1,6 @@
 //! Plimsoll keeps Kubernetes workloads within their load line: it computes metrics for the
-//! native `HorizontalPodAutoscaler` from Prometheus, and serves them as `custom.metrics.k8s.io`
-//! and `external.metrics.k8s.io`.
+//! native `HorizontalPodAutoscaler` from Prometheus, and serves them as `custom.metrics.k8s.io`,
+//! `external.metrics.k8s.io` and, where the configuration has `resourceRules`, `metrics.k8s.io`.
 //!
 //! This page is the map of the code. It tells what does not change often; what does is told by
 //! the first lines of each file.
@@ -52,10 +52,12 @@
 //! refresh interval, and the outcome, answer or error, is put into the demand's
 //! [`Slot`](engine::demand::Slot).
 //!
-//! **Read**, the hot way: TLS → [who asks and whether they may](apiserver::access) → [what for](apiserver::path) → the
-//! demand's slot → [`wire`]. No call over the network and no lock, but for a verdict on a token
-//! or on access that is not known yet, and for the first request for something: that waits, with a deadline, for one evaluation which all who ask for the same
-//! share. Documents of discovery are written once for a catalog and then copied from memory.
+//! **Read**, the hot way: TLS → [who asks and whether they may](apiserver::access) →
+//! [what for](apiserver::path) → the demand's slot → [`wire`]. No call over the network and no
+//! lock, but for a verdict on a token or on access that is not known yet, and for the first
+//! request for something: that waits, with a deadline, for one evaluation which all who ask for
+//! the same share. Documents of discovery are written once for a catalog and then copied from
+//! memory.
 //!
 //! # Always true
 //!
@@ -64,8 +66,10 @@
 //!   written for prometheus-adapter keeps its zero for NaN in [`promql::compat`].
 //! * Discovery never waits for a backend: while the groups cannot be read, no namespace can be
 //!   deleted.
-//! * An answer that is not 2xx is a [`Status`](wire::status::Status) whose message names the
-//!   cause: the rule, the query, what the backend said.
+//! * An error of the API is a [`Status`](wire::status::Status) whose message names the cause: the
+//!   rule, the query, what the backend said. Two are not: a probe that fails says so in plain text,
+//!   as Kubernetes has it, and what cannot be read as a request (a URL or head beyond the bounds
+//!   of [`serve`], a bad header line) hyper refuses with a code alone.
 //! * The last good configuration, certificate, catalog and file of objects stay in use while the
 //!   next one is bad, and the badness is logged.
 //! * Every wait for a peer has a deadline; every queue, body, table and set of labels has a bound,

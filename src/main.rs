@@ -3,8 +3,10 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use plimsoll::app;
 use plimsoll::cli::{self, Program, certs};
-use plimsoll::{app, telemetry};
+use plimsoll::config::ConfigError;
+use plimsoll::telemetry::{self, chain};
 
 /// The exit code for a command line that cannot be used, as Go's `flag` and clap have it.
 const USAGE: u8 = 2;
@@ -20,19 +22,26 @@ fn main() -> ExitCode {
         }
     };
     let ended = match program {
-        Program::Serve(invocation) => serve(*invocation)
-            .map(|()| ExitCode::SUCCESS)
-            .inspect_err(|error| tracing::error!(error = chain(error), "cannot serve")),
+        Program::Serve(invocation) => {
+            serve(*invocation).map(|()| ExitCode::SUCCESS).inspect_err(log_why_not)
+        }
         Program::Certs(args) => look_after(args).inspect_err(|error| {
             // Nobody is left to tell if this cannot be written.
-            let _unwritten = writeln!(io::stderr(), "error: {}", chain(error));
+            let _unwritten = writeln!(io::stderr(), "error: {}", chain(error.as_ref()));
         }),
     };
     ended.unwrap_or(ExitCode::FAILURE)
 }
 
-fn chain(error: &anyhow::Error) -> String {
-    telemetry::chain(error.as_ref())
+/// One line, or one for each mistake of the configuration.
+fn log_why_not(error: &anyhow::Error) {
+    let Some(invalid) = error.downcast_ref::<ConfigError>() else {
+        tracing::error!(error = chain(error.as_ref()), "cannot serve");
+        return;
+    };
+    for error in invalid.problems() {
+        tracing::error!(error, "cannot use the configuration");
+    }
 }
 
 fn look_after(args: certs::CertsArgs) -> anyhow::Result<ExitCode> {

@@ -123,15 +123,7 @@ fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, Status> {
 
 fn decode(segment: &str) -> Result<Cow<'_, str>, Status> {
     let bad = |what| Status::bad_request(format!("the path segment {segment:?} {what}"));
-    let escapes = segment.bytes().filter(|byte| *byte == b'%').count();
-    let complete = segment
-        .split('%')
-        .skip(1)
-        .filter(|rest| {
-            rest.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
-        })
-        .count();
-    if escapes != complete {
+    if !is_encoded(segment) {
         return Err(bad("has an incomplete percent-encoding"));
     }
     let decoded =
@@ -140,6 +132,22 @@ fn decode(segment: &str) -> Result<Cow<'_, str>, Status> {
         return Err(bad("cannot be a name"));
     }
     Ok(decoded)
+}
+
+/// Whether each percent sign begins an encoded byte.
+fn is_encoded(text: &str) -> bool {
+    text.split('%').skip(1).all(|rest| {
+        rest.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+/// Refuses a query string with an encoding that is none: a parameter that is not understood must
+/// not be taken for one that was not given.
+pub fn check_query(query: &str) -> Result<(), Status> {
+    if is_encoded(query) {
+        return Ok(());
+    }
+    Err(Status::bad_request("the query string has an incomplete percent-encoding"))
 }
 
 fn custom(segments: &[&str], parameters: &Parameters<'_>) -> Result<CustomDemand, Status> {

@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config};
 use crate::telemetry::metrics::Metrics;
 
+/// How long a changed file has to stay as it is before it is read for good.
+const SETTLING_TIME: Duration = Duration::from_millis(50);
+
 /// Reads and checks the file.
 pub(super) async fn load(path: &Path) -> Result<(String, Config), Error> {
     let text = read(path).await?;
@@ -28,6 +31,9 @@ pub(super) enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// It has been emptied, or is about to be written.
+    #[error("{} is empty now; to serve nothing, write `rules: []`", .0.display())]
+    Emptied(PathBuf),
     /// It is not valid.
     #[error(transparent)]
     Invalid(#[from] config::ConfigError),
@@ -48,7 +54,8 @@ pub(super) async fn follow(
     let mut told: Option<String> = None;
     while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         let error = match read(&path).await {
-            Ok(now) if now == text => continue,
+            Ok(now) if now == text || !settled(&path, &now).await => continue,
+            Ok(now) if now.trim().is_empty() => Error::Emptied(path.clone()),
             Ok(now) => match config::parse(&path.display().to_string(), &now) {
                 Ok(changed) => {
                     text = now;
@@ -68,6 +75,13 @@ pub(super) async fn follow(
             told = Some(message);
         }
     }
+}
+
+/// Whether the file still says the same a moment later: some editors truncate it before they write,
+/// and half a file may well be a valid one.
+async fn settled(path: &Path, text: &str) -> bool {
+    tokio::time::sleep(SETTLING_TIME).await;
+    read(path).await.is_ok_and(|now| now == text)
 }
 
 async fn read(path: &Path) -> Result<String, Error> {

@@ -14,6 +14,9 @@ use crate::prometheus::Verb;
 use crate::serve::tls::MinimumVersion;
 use crate::telemetry::LogFormat;
 
+/// More often than any scrape; `--refresh-interval=0` is for those who want each request to ask.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_millis(100);
+
 /// The flags of `serve` as typed.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
@@ -245,6 +248,12 @@ pub enum Error {
     /// A path that needs no authorization is malformed.
     #[error("--authorization-always-allow-paths")]
     OpenPaths(#[from] authz::PathError),
+    /// The file would be read without a pause.
+    #[error("--config-poll-interval must be more than 0")]
+    NoConfigPollInterval,
+    /// Nobody scrapes that often, and Prometheus would do nothing else.
+    #[error("--refresh-interval must be 0 or at least {MIN_REFRESH_INTERVAL:?}, not {0:?}")]
+    RefreshTooOften(Duration),
     /// Discovery would never rest.
     #[error("--metrics-relist-interval must be more than 0")]
     NoRelistInterval,
@@ -253,6 +262,12 @@ pub enum Error {
 impl ServeArgs {
     /// Checks the flags against each other and fills in what depends on others.
     pub fn settings(&self) -> Result<Settings, Error> {
+        if self.config_poll_interval.is_zero() {
+            return Err(Error::NoConfigPollInterval);
+        }
+        if !self.refresh_interval.is_zero() && self.refresh_interval < MIN_REFRESH_INTERVAL {
+            return Err(Error::RefreshTooOften(self.refresh_interval));
+        }
         let relist_interval = self.prometheus.metrics_relist_interval;
         if relist_interval.is_zero() {
             return Err(Error::NoRelistInterval);

@@ -1,7 +1,7 @@
 //! The kinds of a cluster, from the API server's aggregated discovery.
 //!
-//! Two requests, whatever the number of groups. Our own metric groups are left out: their
-//! "resources" are metrics, not objects.
+//! Two requests, whatever the number of groups. The metric groups are left out, ours or not:
+//! their "resources" are metrics, not objects.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDis
     application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,\
     application/json";
 const DEADLINE: Duration = Duration::from_secs(10);
-const METRICS: [&str; 2] = ["custom.metrics.k8s.io", "external.metrics.k8s.io"];
+const METRICS: [&str; 3] = ["custom.metrics.k8s.io", "external.metrics.k8s.io", "metrics.k8s.io"];
 
 /// What discovery said.
 #[derive(Debug, Default)]

@@ -25,8 +25,17 @@ pub struct Catalog {
     custom: BTreeMap<String, Vec<CustomMetric>>,
     external: BTreeMap<String, Served>,
     resource_rules: Option<Arc<ResourceRules>>,
-    undiscovered: Vec<String>,
+    undiscovered: Undiscovered,
     problems: Vec<String>,
+}
+
+/// Rules whose series have never been listed, each with the reason.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Undiscovered {
+    /// Of `rules`.
+    pub custom: Vec<String>,
+    /// Of `externalRules`.
+    pub external: Vec<String>,
 }
 
 /// A metric of objects of one kind.
@@ -69,14 +78,18 @@ impl Catalog {
             catalog.add_problems(&rule.path, &rule.resources);
             match series {
                 Ok(series) => catalog.add_custom(&rule, &series),
-                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path)),
+                Err(reason) => {
+                    catalog.undiscovered.custom.push(format!("{}: {reason}", rule.path));
+                }
             }
         }
         for Discovered { rule, series } in external_rules {
             catalog.add_problems(&rule.path, &rule.resources);
             match series {
                 Ok(series) => catalog.add_external(&rule, &series),
-                Err(reason) => catalog.undiscovered.push(format!("{}: {reason}", rule.path)),
+                Err(reason) => {
+                    catalog.undiscovered.external.push(format!("{}: {reason}", rule.path));
+                }
             }
         }
         catalog
@@ -180,7 +193,7 @@ impl Catalog {
     }
 
     /// Rules whose series have never been listed, each with the reason.
-    pub fn undiscovered(&self) -> &[String] {
+    pub fn undiscovered(&self) -> &Undiscovered {
         &self.undiscovered
     }
 

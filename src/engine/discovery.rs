@@ -43,8 +43,18 @@ pub struct Schedule {
 struct Listing {
     /// By metric: the label names, and when it was last seen.
     metrics: BTreeMap<String, (BTreeSet<String>, Instant)>,
-    /// Why there has never been a list; `None` once there has.
+    /// Why there has never been a list; `None` once there has, or once there can be none.
     never_listed: Option<String>,
+    /// The failure that was last told, until a listing succeeds.
+    told: Option<BackendError>,
+}
+
+/// How a round of listings ended.
+enum Listed {
+    /// Every rule's series were listed, or failed to be.
+    All,
+    /// The configuration has changed.
+    Interrupted,
 }
 
 /// The discovery loop.
@@ -88,7 +98,9 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         self.publish(&config);
         let mut first_done = Some(first_done);
         loop {
-            self.relist().await;
+            if let Listed::Interrupted = self.relist().await {
+                continue;
+            }
             if let Some(first_done) = first_done.take() {
                 // Nobody waits any more where it took too long.
                 let _nobody = first_done.send(());
@@ -120,12 +132,15 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         }
     }
 
-    async fn relist(&mut self) {
+    /// Lists the series of every rule, unless the configuration changes meanwhile: a change is in
+    /// force at once, however slow a listing is.
+    async fn relist(&mut self) -> Listed {
         let config = self.config.borrow_and_update().clone();
         let queries: HashSet<String> =
             all_rules(&config).map(|rule| rule.series_query.clone()).collect();
         self.listings.retain(|query, _| queries.contains(query));
         self.forget_rules(&config);
+        self.publish(&config);
         let engine = Arc::clone(&self.engine);
         let since = since(self.schedule.max_age);
         let mut answers = stream::iter(queries)
@@ -137,7 +152,17 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
                 }
             })
             .buffer_unordered(CONCURRENT_LISTINGS);
-        while let Some((query, answer)) = answers.next().await {
+        loop {
+            let (query, answer) = tokio::select! {
+                answer = answers.next() => match answer {
+                    Some(answer) => answer,
+                    None => break,
+                },
+                Ok(()) = self.config.changed() => {
+                    self.config.mark_changed();
+                    return Listed::Interrupted;
+                }
+            };
             let is_news =
                 self.listings.get(&query).is_none_or(|known| known.never_listed.is_some());
             self.take(&config, &query, answer);
@@ -147,6 +172,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
             }
         }
         self.publish(&config);
+        Listed::All
     }
 
     /// Ends the counters of rules that are no longer configured.
@@ -173,12 +199,16 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
                 Ok(listed)
             }
             Err(error) => {
-                if listing.never_listed.is_some() {
+                if is_refusal(&error) {
+                    // No later listing will find what the backend does not understand.
+                    listing.never_listed = None;
+                } else if listing.never_listed.is_some() {
                     listing.never_listed = Some(error.to_string());
                 }
                 Err(error)
             }
         };
+        listing.tell(query, listed.as_ref().err());
         let known = listing.metrics.len();
         let lifetime = self.schedule.max_age * 2;
         listing.metrics.retain(|_, (_, seen)| now.duration_since(*seen) <= lifetime);
@@ -188,7 +218,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
                 Ok(listed) => {
                     self.metrics.discovery_succeeded(&rule.path, *listed, left, Timestamp::now());
                 }
-                Err(error) => self.metrics.discovery_failed(&rule.path, error),
+                Err(_) => self.metrics.discovery_failed(&rule.path),
             }
             if left < known {
                 self.metrics.discovery_expired(&rule.path, known - left, left);
@@ -233,6 +263,20 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
 }
 
 impl Listing {
+    /// Logs a failure when it begins or becomes another one, and its end.
+    fn tell(&mut self, series_query: &str, failure: Option<&BackendError>) {
+        let kind = |error: &BackendError| std::mem::discriminant(error);
+        match (&self.told, failure) {
+            (told, Some(error)) if told.as_ref().map(kind) != Some(kind(error)) => {
+                let metrics = self.metrics.len();
+                warn!(series_query, %error, metrics, "series cannot be listed; the last list stays");
+            }
+            (Some(_), None) => info!(series_query, "series can be listed again"),
+            _ => {}
+        }
+        self.told = failure.cloned();
+    }
+
     fn names(&self) -> SeriesNames {
         self.metrics.iter().map(|(name, (labels, _))| (name.clone(), labels.clone())).collect()
     }
@@ -240,6 +284,11 @@ impl Listing {
 
 fn all_rules(config: &Config) -> impl Iterator<Item = &Arc<Rule>> {
     config.rules.iter().chain(&config.external_rules)
+}
+
+/// Whether the backend does not understand the series query, as opposed to a fault that may pass.
+fn is_refusal(error: &BackendError) -> bool {
+    matches!(error, BackendError::Refused { status, .. } if status.starts_with("400"))
 }
 
 fn since(max_age: Duration) -> Timestamp {

@@ -82,6 +82,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether another error is the same but for its details, such as how many bytes had come.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        use std::mem::discriminant;
+        match (self, other) {
+            (Self::Backend { cause, .. }, Self::Backend { cause: other, .. }) => {
+                discriminant(cause) == discriminant(other)
+            }
+            _ => discriminant(self) == discriminant(other),
+        }
+    }
+
     /// Whether there is no such metric, as opposed to a metric without an answer.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::UnknownMetric(_) | Self::UnknownResource(_) | Self::Undiscovered(_))

@@ -20,13 +20,13 @@ const MAX_SAMPLE_AGE_SECONDS: f64 = 300.0;
 
 /// Reads a result as its plan says.
 pub fn evaluate(plan: Plan, result: QueryResult, now: Timestamp) -> Result<Answer, Error> {
-    let Plan { rule, promql, window, reading } = plan;
+    let Plan { rule, queries, window, reading } = plan;
     match reading {
         Reading::Objects(reading) => {
             let QueryResult::Vector(samples) = result else {
                 return Err(Error::BadResult {
                     rule: rule.path.clone(),
-                    promql: excerpt(&promql),
+                    promql: queries.first().map_or_else(String::new, |promql| excerpt(promql)),
                     reason: "a scalar names no object; a metric of objects needs a vector".into(),
                 });
             };

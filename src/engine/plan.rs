@@ -11,15 +11,22 @@ use crate::engine::usage;
 use crate::model::inventory::Objects;
 use crate::model::object::Kind;
 use crate::model::selector::Selector;
-use crate::promql::rule::Rule;
+use crate::promql::rule::{Query, QueryError, Rule};
+use crate::promql::template::Field;
 
-/// A query and how its result is to be read.
+/// How many rules that could not be listed a message names.
+const MAX_UNDISCOVERED: usize = 16;
+
+/// A query that would be longer is asked in parts, each for some of the objects.
+const MAX_QUERY: usize = 8 * 1024;
+
+/// Queries and how their results are to be read.
 #[derive(Debug)]
 pub struct Plan {
-    /// The rule that made the query.
+    /// The rule that made the queries.
     pub rule: Arc<Rule>,
-    /// The query.
-    pub promql: String,
+    /// The queries, one but for very many objects; their results are put together.
+    pub queries: Vec<String>,
     /// The span of time that the query looks at, where it tells.
     pub window: Option<Duration>,
     /// What becomes of the result.
@@ -98,30 +105,50 @@ pub async fn custom(
         Wanted::One(name) => vec![name],
         Wanted::These(names, _) => names.iter().map(String::as_str).collect(),
     };
-    let query = served
-        .rule
-        .custom_query(
-            &served.series,
-            kind,
-            demand.namespace.as_deref(),
-            &names,
-            &demand.metric_selector,
-            catalog.kinds(),
-        )
-        .map_err(Error::Query)?;
+    let render = |names: &[&str]| {
+        let (series, selector) = (&served.series, &demand.metric_selector);
+        let namespace = demand.namespace.as_deref();
+        served.rule.custom_query(series, kind, namespace, names, selector, catalog.kinds())
+    };
+    // A query that does not group by the object may mean all of them together.
+    let groups = [Field::GroupBy, Field::GroupBySlice];
+    let is_divisible = groups.iter().any(|field| served.rule.query.uses(*field));
+    let Queries { label, queries } = queries(&render, &names, is_divisible)?;
     Ok(Plan {
         rule: Arc::clone(&served.rule),
-        promql: query.promql,
+        queries,
         window: served.rule.window,
         reading: Reading::Objects(ObjectsReading {
             kind: Arc::clone(kind),
             namespace: demand.namespace.clone(),
             metric: demand.metric.clone(),
             metric_selector: demand.metric_selector.clone(),
-            label: query.object_label,
+            label,
             wanted,
         }),
     })
+}
+
+/// The queries for some objects, and the label that names an object in their results.
+struct Queries {
+    label: String,
+    queries: Vec<String>,
+}
+
+/// Halves the objects until no query is too long, or there is nothing left to halve.
+fn queries(
+    render: &impl Fn(&[&str]) -> Result<Query, QueryError>,
+    names: &[&str],
+    is_divisible: bool,
+) -> Result<Queries, Error> {
+    let Query { promql, object_label } = render(names).map_err(Error::Query)?;
+    if promql.len() <= MAX_QUERY || names.len() < 2 || !is_divisible {
+        return Ok(Queries { label: object_label, queries: vec![promql] });
+    }
+    let (first, second) = names.split_at(names.len() / 2);
+    let mut parts = queries(render, first, is_divisible)?;
+    parts.queries.extend(queries(render, second, is_divisible)?.queries);
+    Ok(parts)
 }
 
 fn find_custom<'a>(demand: &CustomDemand, catalog: &'a Catalog) -> Result<&'a CustomMetric, Error> {
@@ -134,20 +161,21 @@ fn find_custom<'a>(demand: &CustomDemand, catalog: &'a Catalog) -> Result<&'a Cu
     if let Some(mismatch) = Catalog::scope_mismatch(kind, demand.namespace.as_deref()) {
         return Err(Error::UnknownResource(mismatch));
     }
-    catalog
-        .custom(kind, &demand.metric)
-        .ok_or_else(|| not_served(catalog, || catalog.why_no_custom(kind, &demand.metric)))
+    catalog.custom(kind, &demand.metric).ok_or_else(|| {
+        let undiscovered = &catalog.undiscovered().custom;
+        not_served(undiscovered, || catalog.why_no_custom(kind, &demand.metric))
+    })
 }
 
 /// While a rule's series have never been listed, nobody can tell that a metric does not exist.
-fn not_served(catalog: &Catalog, why: impl FnOnce() -> String) -> Error {
-    match catalog.undiscovered() {
-        [] => Error::UnknownMetric(why()),
-        undiscovered => Error::Undiscovered(format!(
-            "the series of some rules could not be listed yet: {}",
-            undiscovered.join("; ")
-        )),
+fn not_served(undiscovered: &[String], why: impl FnOnce() -> String) -> Error {
+    if undiscovered.is_empty() {
+        return Error::UnknownMetric(why());
     }
+    let (told, rest) = undiscovered.split_at(undiscovered.len().min(MAX_UNDISCOVERED));
+    let more = if rest.is_empty() { String::new() } else { format!("; and {} more", rest.len()) };
+    let told = told.join("; ");
+    Error::Undiscovered(format!("the series of some rules could not be listed yet: {told}{more}"))
 }
 
 async fn wanted(
@@ -188,9 +216,10 @@ fn no_objects(kind: &Kind, namespace: Option<&str>, selector: &Selector) -> Stri
 }
 
 fn find_external<'a>(demand: &ExternalDemand, catalog: &'a Catalog) -> Result<&'a Served, Error> {
-    catalog
-        .external(&demand.metric)
-        .ok_or_else(|| not_served(catalog, || catalog.why_no_external(&demand.metric)))
+    catalog.external(&demand.metric).ok_or_else(|| {
+        let undiscovered = &catalog.undiscovered().external;
+        not_served(undiscovered, || catalog.why_no_external(&demand.metric))
+    })
 }
 
 /// Finds who serves an external metric, and what to ask the backend.
@@ -202,8 +231,43 @@ pub fn external(demand: &ExternalDemand, catalog: &Catalog) -> Result<Plan, Erro
         .map_err(Error::Query)?;
     Ok(Plan {
         rule: Arc::clone(&served.rule),
-        promql,
+        queries: vec![promql],
         window: served.rule.window,
         reading: Reading::Series(demand.metric.clone()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a rule would: the names, and nothing else.
+    #[expect(clippy::unnecessary_wraps, reason = "rendering by a rule can fail")]
+    fn render(names: &[&str]) -> Result<Query, QueryError> {
+        Ok(Query { promql: names.join("|"), object_label: "pod".to_owned() })
+    }
+
+    #[test]
+    fn a_query_for_very_many_objects_is_asked_in_parts() {
+        let names: Vec<_> =
+            (0..1000).map(|index| format!("checkout-6d5f9c7b64-{index:05}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let Queries { label, queries: parts } = queries(&render, &names, true).unwrap();
+        assert_eq!(label, "pod");
+        assert!(parts.iter().all(|part| part.len() <= MAX_QUERY));
+        assert_eq!(parts.len(), 4);
+        assert_eq!(parts.join("|"), names.join("|"));
+    }
+
+    #[test]
+    fn a_query_that_cannot_be_divided_stays_whole() {
+        let long = "x".repeat(MAX_QUERY);
+        let whole = |names: &[&str], is_divisible| {
+            queries(&render, names, is_divisible).unwrap().queries.len()
+        };
+        assert_eq!(whole(&[&long, "b"], false), 1);
+        assert_eq!(whole(&[&long, "b"], true), 2);
+        assert_eq!(whole(&[&(long + "y")], true), 1);
+        assert_eq!(whole(&[], true), 1);
+    }
 }

@@ -45,9 +45,12 @@ pub(super) async fn keep_fresh<B: Backend, I: Inventory>(
 /// Logs a failure when it begins or changes, and its end.
 fn tell(slot: &Slot, before: Option<&Error>, now: Option<&Error>) {
     match (before, now) {
-        (_, Some(error)) if before != now => {
-            warn!(demand = %slot.demand, %error, "a metric cannot be evaluated");
+        (_, Some(error)) if before.is_some_and(|before| before.is_like(error)) => {}
+        // An object without a sample is no fault of anybody's, and any name can be asked for.
+        (_, Some(error @ Error::NoValue(_))) => {
+            debug!(demand = %slot.demand, %error, "a metric has no value");
         }
+        (_, Some(error)) => warn!(demand = %slot.demand, %error, "a metric cannot be evaluated"),
         (Some(_), None) => info!(demand = %slot.demand, "a metric can be evaluated again"),
         _ => {}
     }

@@ -3,8 +3,6 @@
 //! The files are looked at when a request needs a session, at most once per interval. While
 //! they are bad the last good session stays; requests under way keep the one they began with.
 
-use std::error::Error;
-use std::iter;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -79,7 +77,7 @@ impl Sessions {
                 }
             }
             Err(error) => {
-                let error = chain(&error);
+                let error = crate::telemetry::chain(&error);
                 if files.trouble.as_ref() != Some(&error) {
                     warn!(%error, "cannot take up new credentials for Prometheus, the old ones stay");
                     files.trouble = Some(error);
@@ -116,10 +114,4 @@ impl Session {
             .map_err(|error| SettingsError::Build(Box::new(error)))?;
         Ok(Self { api, authorization })
     }
-}
-
-/// An error with all its causes, for a log line.
-fn chain(error: &dyn Error) -> String {
-    let causes = iter::successors(error.source(), |&error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

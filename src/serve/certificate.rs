@@ -39,7 +39,7 @@ pub use self::self_signed::own_names;
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// No chain or key is near this; a wrong path to something huge must not fill the memory.
-const MAXIMUM_FILE_SIZE: u64 = 1024 * 1024;
+const MAX_FILE_SIZE: u64 = 1024 * 1024;
 
 /// Where the serving certificate comes from.
 #[derive(Clone, Debug)]
@@ -353,8 +353,8 @@ async fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let bytes = async {
         let mut bytes = Vec::new();
         let file = File::open(path).await?;
-        let read = file.take(MAXIMUM_FILE_SIZE + 1).read_to_end(&mut bytes).await?;
-        if u64::try_from(read).is_ok_and(|read| read > MAXIMUM_FILE_SIZE) {
+        let read = file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes).await?;
+        if u64::try_from(read).is_ok_and(|read| read > MAX_FILE_SIZE) {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
         }
         Ok(bytes)

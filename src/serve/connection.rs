@@ -33,10 +33,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Handler, Limits, Peer};
 use crate::telemetry::metrics::Metrics;
 
-/// A user with many groups makes many `X-Remote-Group` headers.
-const MAXIMUM_HEADER_SIZE: u32 = 64 * 1024;
+/// Longest head of a request: a user with many groups makes many `X-Remote-Group` headers. Of
+/// HTTP/1.1 heads only those of twice this are sure to be refused, because hyper fills its buffer
+/// before it looks at how much is in it, and hyper-util does not pass on its `max_header_size`.
+const MAX_HEADER_SIZE: u32 = 64 * 1024;
 /// hyper would stop at 100 for HTTP/1.1; HTTP/2 counts bytes alone.
-const MAXIMUM_HTTP1_HEADERS: usize = 1024;
+const MAX_HTTP1_HEADERS: usize = 1024;
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// Dead peers are found so: the API server's own connections do the same.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -183,14 +185,14 @@ fn http_builder(protocol: Protocol, streams: u32) -> auto::Builder<TokioExecutor
         // hyper's deadline for a head also runs while a connection is idle, and makes a timer for
         // each request; `Requests::idle` covers both with one timer for the connection.
         .header_read_timeout(None)
-        .max_headers(MAXIMUM_HTTP1_HEADERS)
-        .max_buf_size(MAXIMUM_HEADER_SIZE as usize);
+        .max_headers(MAX_HTTP1_HEADERS)
+        .max_buf_size(MAX_HEADER_SIZE as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(streams)
         .initial_stream_window_size(STREAM_WINDOW)
-        .max_header_list_size(MAXIMUM_HEADER_SIZE)
+        .max_header_list_size(MAX_HEADER_SIZE)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     match protocol {

@@ -3,7 +3,8 @@
 //!
 //! `livez` and `healthz` depend on nothing but the process: a restart repairs neither a backend
 //! nor a cluster. A runtime that is stuck as a whole does not answer, which fails a probe by
-//! itself; one that answers and runs nothing else is found by its heartbeat. `readyz` waits for what was registered and fails as soon as the end has begun.
+//! itself; one that answers and runs nothing else is found by its heartbeat. `readyz` waits for
+//! what was registered and fails as soon as the end has begun.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -61,11 +62,6 @@ impl Health {
             self.state.beat.store(Some(Arc::new(Instant::now())));
             sleep(BEAT).await;
         }
-    }
-
-    /// Whether `readyz` would succeed.
-    pub fn is_ready(&self) -> bool {
-        self.answer(Probe::Readyz, None).0 == StatusCode::OK
     }
 
     /// Status and body of the answer to a probe; `query` is the request's raw query string.
@@ -183,6 +179,12 @@ fn line(text: &mut String, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Health {
+        pub(crate) fn is_ready(&self) -> bool {
+            self.answer(Probe::Readyz, None).0 == StatusCode::OK
+        }
+    }
 
     #[track_caller]
     fn check(health: &Health, probe: Probe, query: &str, status: u16, body: &str) {

@@ -209,10 +209,8 @@ impl Metrics {
     }
 
     /// Discovery of a rule's series failed; its last result stays for now.
-    pub fn discovery_failed(&self, rule: &str, error: &(dyn Error + 'static)) {
+    pub fn discovery_failed(&self, rule: &str) {
         self.discovery.count(rule, DiscoveryOutcome::Failure);
-        let error = chain(error);
-        tracing::warn!(rule, error, "discovery failed, the rule's last metrics stay for now");
     }
 
     /// Metrics of a rule have not been in a list for too long and are gone; this many are left.

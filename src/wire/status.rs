@@ -54,7 +54,6 @@ pub enum Reason {
     Unauthorized,
     /// Kubernetes has no word for it; empty in the body.
     Unknown,
-    UnsupportedMediaType,
 }
 
 /// `metav1.StatusDetails`, except `uid` and `retryAfterSeconds`.
@@ -115,19 +114,6 @@ impl Status {
     pub fn metric_not_found_for(metric: &str, resource: &GroupResource, name: &str) -> Self {
         Self::not_found(format!(
             "the server could not find the metric {metric} for {resource} {name}"
-        ))
-    }
-
-    /// 404: the metric has no value for that object (or `*`) where its labels have to match.
-    pub fn metric_not_found_for_selector(
-        metric: &str,
-        resource: &GroupResource,
-        name: &str,
-        selector: &str,
-    ) -> Self {
-        Self::not_found(format!(
-            "the server could not find the metric {metric} for {resource} {name} with selector \
-             {selector}"
         ))
     }
 
@@ -215,16 +201,6 @@ impl Status {
         Self::new(StatusCode::URI_TOO_LONG, Reason::Unknown, message)
     }
 
-    /// 415: the body is not of a media type that can be read.
-    pub fn unsupported_media_type(read: &[&str]) -> Self {
-        let read = read.join(", ");
-        let message = format!(
-            "the body of the request was in an unknown format - accepted media types include: \
-             {read}"
-        );
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Reason::UnsupportedMediaType, message)
-    }
-
     /// 422: options that can be read and contradict each other, or an object that cannot be.
     /// `kind` is the kind with its group: `ListOptions.meta.k8s.io`.
     pub fn invalid(kind: &GroupResource, name: &str, cause: Cause) -> Self {
@@ -234,16 +210,6 @@ impl Status {
             Self::new(StatusCode::UNPROCESSABLE_ENTITY, Reason::Invalid, message).about(kind, name);
         status.details.get_or_insert_default().causes.push(cause);
         status
-    }
-
-    /// 429: too much at once. Clients must not be told when to come back.
-    pub fn too_many_requests(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::TooManyRequests, message)
-    }
-
-    /// 431: the headers are longer than anything that could make sense.
-    pub fn headers_too_large(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Reason::Unknown, message)
     }
 
     /// 500: our fault, or that of the cluster's authorizer.
@@ -333,7 +299,6 @@ impl Reason {
             Self::TooManyRequests => "TooManyRequests",
             Self::Unauthorized => "Unauthorized",
             Self::Unknown => "",
-            Self::UnsupportedMediaType => "UnsupportedMediaType",
         }
     }
 }

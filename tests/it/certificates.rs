@@ -21,7 +21,7 @@ use plimsoll::pki::Provision;
 use plimsoll::pki::authority::{Authority, split};
 use plimsoll::pki::rotation::Schedule;
 use plimsoll::serve::certificate::{Certificate, Source};
-use plimsoll::serve::health::Health;
+use plimsoll::serve::health::{Health, Probe};
 use plimsoll::serve::shutdown::Shutdown;
 use plimsoll::serve::tls::MinimumVersion;
 use plimsoll::serve::{Context, Limits, Listener, Peer};
@@ -132,7 +132,10 @@ impl Replica {
     }
 
     async fn ready(&self) {
-        wait_until("the certificate is there", async || self.health.is_ready()).await;
+        wait_until("the certificate is there", async || {
+            self.health.answer(Probe::Readyz, None).0 == StatusCode::OK
+        })
+        .await;
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::client::Client;
+use crate::support::installed::is_installed;
 use crate::support::plimsoll::{Plimsoll, Start};
 use crate::support::real_prometheus::RealPrometheus;
 
@@ -131,8 +132,7 @@ async fn start(prometheus: &RealPrometheus, config: &str) -> Plimsoll {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubectl_top_shows_nodes_and_pods() {
-    if Command::new("kubectl").arg("options").output().is_err() {
-        println!("skipped: kubectl is not installed");
+    if !is_installed("kubectl", &["options"]) {
         return;
     }
     let Some(prometheus) = RealPrometheus::start(&data()) else {

@@ -81,11 +81,11 @@ async fn a_rule_that_cannot_be_listed_harms_only_itself() {
     .await;
     assert_eq!(running.served(), ["namespaces/good", "pods/good"]);
     assert_eq!(
-        running.engine.catalog().undiscovered(),
+        running.engine.catalog().undiscovered().custom,
         ["rules[1]: Prometheus cannot be reached: connection refused"]
     );
     // Whether it exists cannot be told yet.
-    let unknown = message(&running.engine, &external("anything")).await;
+    let unknown = message(&running.engine, &unknown_of_pods()).await;
     assert_eq!(
         unknown,
         "the series of some rules could not be listed yet: rules[1]: Prometheus cannot be \
@@ -95,7 +95,34 @@ async fn a_rule_that_cannot_be_listed_harms_only_itself() {
     running.engine.backend().list("other", Ok(OTHER));
     sleep(RELIST + Duration::from_millis(1)).await;
     assert_eq!(running.served().len(), 4);
-    assert!(running.engine.catalog().undiscovered().is_empty());
+    assert!(running.engine.catalog().undiscovered().custom.is_empty());
+}
+
+/// A metric of pods that no rule serves.
+fn unknown_of_pods() -> Demand {
+    match pod("web-0") {
+        Demand::Custom(demand) => {
+            Demand::Custom(CustomDemand { metric: "anything".to_owned(), ..demand })
+        }
+        other => other,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_series_query_that_the_backend_does_not_understand_hides_no_suggestion() {
+    let refused = BackendError::Refused {
+        status: "400 bad_data".to_owned(),
+        message: "parse error".to_owned(),
+    };
+    let running = Running::start(TWO_RULES, |backend| {
+        backend.list("good", Ok(GOOD));
+        backend.list("other", Err(refused.clone()));
+    })
+    .await;
+    assert_eq!(
+        message(&running.engine, &unknown_of_pods()).await,
+        "no rule serves it; pods have no metric with a name like it"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,7 +22,7 @@ fn busy() -> Metrics {
     backend.warned(2);
     metrics.discovery_succeeded("rules[0]", 3, 3, now);
     metrics.discovery_succeeded("rules[1]", 0, 0, now);
-    metrics.discovery_failed("rules[2]", &error);
+    metrics.discovery_failed("rules[2]");
     metrics.discovery_expired("rules[2]", 4, 0);
     metrics.authenticated(Authentication::Token);
     metrics.authorized(Authorization::Denied);

@@ -3,6 +3,7 @@
 
 mod messages;
 
+use http::StatusCode;
 use proptest::prelude::*;
 
 use self::messages::{ExternalList, JsonList, ListV1Beta1, ListV1Beta2, StatusMessage, open};
@@ -13,6 +14,7 @@ use crate::model::value::Labels;
 use crate::wire::fixtures::{TIME, pod, selector};
 use crate::wire::metrics;
 use crate::wire::negotiate::Form;
+use crate::wire::status::Reason;
 
 const V1BETA2: &str = "\
     6b3873000a300a1d637573746f6d2e6d6574726963732e6b38732e696f2f76316265746132120f4d6574\
@@ -89,13 +91,17 @@ fn external_lists_have_the_bytes_of_kubernetes() {
 fn errors_have_the_bytes_of_kubernetes() {
     let message = "the server could not find the metric x for pods";
     let not_found = Status::metric_not_found("x", &GroupResource::parse("pods"));
-    let mut too_many = Status::too_many_requests("m");
-    too_many.details = Some(Box::new(Details {
-        name: "*".to_owned(),
-        group: "custom.metrics.k8s.io".to_owned(),
-        kind: "pods".to_owned(),
-        causes: Vec::new(),
-    }));
+    let too_many = Status {
+        code: StatusCode::TOO_MANY_REQUESTS,
+        reason: Reason::TooManyRequests,
+        message: "m".to_owned(),
+        details: Some(Box::new(Details {
+            name: "*".to_owned(),
+            group: "custom.metrics.k8s.io".to_owned(),
+            kind: "pods".to_owned(),
+            causes: Vec::new(),
+        })),
+    };
 
     assert_eq!(not_found.to_string(), message);
     assert_eq!(format!("{:x}", status(&not_found)), NOT_FOUND);

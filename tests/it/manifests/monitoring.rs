@@ -31,7 +31,7 @@ fn samples() -> BTreeSet<String> {
     metrics.certificate_rejected(&error);
     metrics.config_rejected(&error);
     metrics.discovery_succeeded("rules[0]", 1, 1, now);
-    metrics.discovery_failed("rules[0]", &error);
+    metrics.discovery_failed("rules[0]");
     metrics.observe_snapshot(|| SnapshotState { age: Some(Duration::ZERO), demands: 1 });
     let backend = metrics.backend("default");
     backend.asked(Operation::Query, QueryOutcome::Success, Duration::ZERO);

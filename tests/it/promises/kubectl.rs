@@ -6,6 +6,7 @@ use std::process::Command;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::support::installed::is_installed;
 use crate::support::plimsoll::{Plimsoll, Start};
 use crate::support::real_prometheus::RealPrometheus;
 
@@ -114,8 +115,7 @@ fn check(list: &Value, expected: &[(&str, i64)]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubectl_gets_known_values_of_every_kind_from_a_real_prometheus() {
-    if Command::new("kubectl").args(["version", "--client"]).output().is_err() {
-        println!("skipped: kubectl is not installed");
+    if !is_installed("kubectl", &["options"]) {
         return;
     }
     let Some(prometheus) = RealPrometheus::start(&data()) else { return };

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::installed::is_installed;
+
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_secs(90);
 
@@ -30,11 +32,8 @@ pub(crate) struct Demo {
 impl Demo {
     /// Starts it. `None`, with a line that says so, where it lacks what it needs.
     pub(crate) fn start() -> Option<Self> {
-        for (program, version) in [("prometheus", "--version"), ("kubectl", "options")] {
-            if Command::new(program).arg(version).output().is_err() {
-                eprintln!("skipped: {program} is not installed");
-                return None;
-            }
+        if !is_installed("prometheus", &["--version"]) || !is_installed("kubectl", &["options"]) {
+            return None;
         }
         let binary = Path::new(env!("CARGO_BIN_EXE_plimsoll"));
         let demo = binary.with_file_name("examples").join("demo");

@@ -10,6 +10,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use url::Url;
 
+use crate::support::installed::is_installed;
+
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
@@ -24,6 +26,9 @@ impl RealPrometheus {
     /// Starts one on data in the `OpenMetrics` text form, with timestamps, and waits until it
     /// answers. `None`, with a line that says so, where `prometheus` is not installed.
     pub(crate) fn start(openmetrics: &str) -> Option<Self> {
+        if !is_installed("prometheus", &["--version"]) {
+            return None;
+        }
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         fs::write(path("prometheus.yml"), "global: {}\n").unwrap();
@@ -31,11 +36,8 @@ impl RealPrometheus {
         let loaded = Command::new("promtool")
             .args(["tsdb", "create-blocks-from", "openmetrics"])
             .args([path("data.om"), path("data")])
-            .output();
-        let Ok(loaded) = loaded else {
-            eprintln!("skipped: prometheus is not installed");
-            return None;
-        };
+            .output()
+            .unwrap();
         assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
         let mut process = Command::new("prometheus")
             .arg(format!("--config.file={}", path("prometheus.yml").display()))
