@@ -15,6 +15,7 @@ mod backend;
 mod certificates;
 mod cluster;
 mod conformance;
+mod manifests;
 mod promises;
 mod readme;
 mod resource_metrics;

@@ -1,5 +1,6 @@
 //! The README, taken at its word: its commands are run against hack/demo and must print what it
-//! shows, its rules and HPAs must work there, and every name in it must exist.
+//! shows, its rules and HPAs must work there, and every name in it must exist. Of the commands that
+//! install it in a cluster, it is checked that they build what they would send there.
 //!
 //! `hack/demo` and `hack/test` themselves are run by `.ci/run`.
 
@@ -47,6 +48,19 @@ async fn every_command_prints_what_the_readme_shows() {
                 let address = started.as_ref().expect("it has been started before").address;
                 let address = format!("https://{address}");
                 shell(directory.path(), &command.replace("https://localhost:6443", &address), "")
+            }
+            "docker" | "helm" => {
+                installs(&command);
+                continue;
+            }
+            "kubectl" if command.starts_with("kubectl apply -k ") => {
+                installs(&command);
+                continue;
+            }
+            "kubectl" if command == "kubectl get apiservices" => {
+                let test = fs::read_to_string("tests/it/manifests/cluster.rs").unwrap();
+                assert!(test.contains(r#"["get", "apiservices"]"#), "{command}");
+                continue;
             }
             "kubectl" if command.starts_with("kubectl get --raw ") => {
                 shell(directory.path(), &command, &demo.kubeconfig)
@@ -212,6 +226,36 @@ fn is_run_by_ci(command: &str) -> bool {
         "hack/demo" => read("hack/test").contains("hack/demo --once"),
         _ => false,
     }
+}
+
+/// What can be checked of a command that installs without a cluster: what it would send there is
+/// built, from the repository as it is.
+fn installs(command: &str) {
+    let program = command.split_whitespace().next().unwrap();
+    let dry = match program {
+        // The image that the manifests run; its file is checked with them.
+        "docker" => {
+            let version = env!("CARGO_PKG_VERSION");
+            let expected = format!("docker build -f hack/Dockerfile -t plimsoll:{version} .");
+            assert_eq!(command, expected);
+            return;
+        }
+        "helm" => command
+            .replace("helm install", "helm template --kube-version 1.36.2")
+            .replace(" prometheus-adapter-", " manifests/chart/ci/prometheus-adapter-"),
+        _ => command.replace("kubectl apply -k", "kubectl kustomize"),
+    };
+    assert_ne!(dry, command);
+    if Command::new(program).arg("version").output().is_err() {
+        println!("skipped: {command:?} needs {program}");
+        return;
+    }
+    let output = shell(Path::new("."), &dry, "");
+    let manifests = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && manifests.contains("kind: APIService"),
+        "{dry}: {manifests}"
+    );
 }
 
 fn shell(directory: &Path, command: &str, kubeconfig: &str) -> Output {
