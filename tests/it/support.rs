@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod control_plane;
 pub(crate) mod demo;
+pub(crate) mod kubectl;
 pub(crate) mod kubernetes;
 pub(crate) mod pki;
 pub(crate) mod plain_api;

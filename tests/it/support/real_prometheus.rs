@@ -1,12 +1,14 @@
-//! A real Prometheus with given data, where one is installed.
+//! A real Prometheus with given data or a target to scrape, where one is installed.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
 use tempfile::TempDir;
 use url::Url;
 
@@ -37,7 +39,24 @@ impl RealPrometheus {
             return None;
         };
         assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
-        let mut process = Command::new("prometheus")
+        Some(Self::spawn(directory).unwrap())
+    }
+
+    /// Starts one that scrapes a target each second, and waits until it answers. `None`, with a
+    /// line that says so, where `prometheus` is not installed.
+    pub(crate) fn start_scraping(target: SocketAddr) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let job = json!({"job_name": "test", "honor_labels": true,
+            "static_configs": [{"targets": [target.to_string()]}]});
+        let config = json!({"scrape_configs": [job],
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"}});
+        fs::write(directory.path().join("prometheus.yml"), config.to_string()).unwrap();
+        Self::spawn(directory)
+    }
+
+    fn spawn(directory: TempDir) -> Option<Self> {
+        let path = |name: &str| directory.path().join(name);
+        let process = Command::new("prometheus")
             .arg(format!("--config.file={}", path("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", path("data").display()))
             // The data of tests is older than the 15 days that are kept by default.
@@ -45,8 +64,11 @@ impl RealPrometheus {
             .arg("--web.listen-address=127.0.0.1:0")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .spawn();
+        let Ok(mut process) = process else {
+            eprintln!("skipped: prometheus is not installed");
+            return None;
+        };
         let log = BufReader::new(process.stderr.take().unwrap());
         // From here on the process ends with this value, also where the start fails.
         let mut started =
@@ -56,6 +78,12 @@ impl RealPrometheus {
         Some(started)
     }
 
+    /// Kills it.
+    pub(crate) fn stop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+
     pub(crate) fn url(&self) -> Url {
         self.url.clone()
     }
@@ -63,8 +91,7 @@ impl RealPrometheus {
 
 impl Drop for RealPrometheus {
     fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
+        self.stop();
     }
 }
 
