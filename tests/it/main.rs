@@ -14,6 +14,7 @@ mod adapter;
 mod backend;
 mod cluster;
 mod conformance;
+mod hpa;
 mod promises;
 mod readme;
 mod resource_metrics;

@@ -1,0 +1,313 @@
+//! The loop closed: real HPAs in a real control plane scale on what our binary says, and the rest
+//! of the cluster lives well with it.
+//!
+//! One control plane serves all that is asked here, one after the other; nothing but a kubelet is
+//! made up. Numbers are printed with `--no-capture`.
+
+mod workload;
+mod world;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use self::workload::NAMESPACE;
+use self::world::{SERVED, World};
+use crate::support::pki::Authority;
+
+const CUSTOM: &str = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/shop";
+const EXTERNAL: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop";
+
+/// An external metric, as kubectl names kinds.
+const QUEUE: &str = "queue_messages_ready.external.metrics.k8s.io";
+
+/// The applications; each has an HPA with another metric, of which a replica is to have 10.
+const APPS: [&str; 4] = ["by-pods", "by-value", "by-average", "by-queue"];
+
+/// Applications whose metric vanishes: that of the pods, and that of the Service.
+const VANISHING: [&str; 2] = ["vanishing-pods", "vanishing-service"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_real_cluster_scales_on_our_metrics() {
+    let Some(mut world) = World::start("a_real_cluster_scales_on_our_metrics").await else {
+        return;
+    };
+    deploy(&world).await;
+    the_aggregator_leads_to_every_api(&world).await;
+    users_need_rights(&world).await;
+    hpas_follow_the_load(&world).await;
+    the_cluster_works_without_prometheus(&mut world).await;
+}
+
+/// One pod of each application, with metrics.
+async fn deploy(world: &World) {
+    let apps = APPS.into_iter().chain(VANISHING);
+    let objects: Vec<_> = apps.clone().flat_map(|app| [deployment(app), service(app)]).collect();
+    world.kubectl.create(&list(&objects)).await;
+    for app in apps.clone() {
+        world.workload.load(app, 10.0);
+    }
+    for app in apps {
+        let path = metric_of(app);
+        let ask = format!("get --raw {path}");
+        world
+            .until(&format!("{path} has a value"), async || {
+                let answer = world.kubectl.attempt(&ask, "").await.unwrap_or_default();
+                let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
+                answer["items"][0].is_object()
+            })
+            .await;
+    }
+}
+
+async fn the_aggregator_leads_to_every_api(world: &World) {
+    for (group, version) in SERVED {
+        let documents = world.kubectl.json(&format!("get --raw /apis/{group}/{version}")).await;
+        assert_eq!(documents["groupVersion"], format!("{group}/{version}"));
+    }
+    let value = world
+        .kubectl
+        .json(&format!("get --raw {CUSTOM}/services/by-value/http_requests_per_second"))
+        .await;
+    assert_eq!(value["kind"], "MetricValueList");
+    assert_eq!(value["items"][0]["describedObject"]["name"], "by-value");
+
+    world
+        .until("kubectl top shows all pods", async || {
+            let top = world.kubectl.attempt("top pods -n shop --no-headers", "").await;
+            let top = top.unwrap_or_default();
+            let rows: Vec<_> =
+                top.lines().map(|row| row.split_whitespace().collect::<Vec<_>>()).collect();
+            rows.len() == APPS.len() + VANISHING.len()
+                && rows.iter().all(|row| row[2] == "32Mi" && row[1].ends_with('m'))
+        })
+        .await;
+}
+
+async fn users_need_rights(world: &World) {
+    let path = format!("{CUSTOM}/pods/*/http_requests_per_second");
+    let ask = format!("get --as=jane --raw {path}");
+    let denied = world.kubectl.attempt(&ask, "").await.unwrap_err();
+    assert_eq!(
+        denied,
+        "Error from server (Forbidden): pods.custom.metrics.k8s.io \"*\" is forbidden: User \
+         \"jane\" cannot get resource \"pods/http_requests_per_second\" in API group \
+         \"custom.metrics.k8s.io\" in the namespace \"shop\""
+    );
+    let bind =
+        "create rolebinding metrics -n shop --clusterrole=plimsoll-metrics-reader --user=jane";
+    world.kubectl.run(bind).await;
+    world.until("jane may", async || world.kubectl.attempt(&ask, "").await.is_ok()).await;
+
+    let direct = world.plimsoll.client();
+    let forged = [("X-Remote-User", "jane"), ("X-Remote-Group", "system:masters")];
+    assert_eq!(direct.get_with(&path, &forged).await.status, 403, "an anonymous user's header");
+    let stranger = Authority::new().client("front-proxy-client", "", |_| ());
+    let stranger = direct.with_certificate(&stranger);
+    assert_eq!(stranger.get_with(&path, &forged).await.status, 401, "a stranger's certificate");
+}
+
+async fn hpas_follow_the_load(world: &World) {
+    let apps = APPS.into_iter().chain(VANISHING);
+    let hpas: Vec<_> = apps.clone().map(hpa).collect();
+    world.kubectl.create(&list(&hpas)).await;
+    world
+        .until("all HPAs are active", async || {
+            conditions(world, "ScalingActive").await.values().all(|it| it["status"] == "True")
+        })
+        .await;
+
+    for app in apps.clone() {
+        world.workload.load(app, 100.0);
+    }
+    world
+        .until("all have 10 replicas", async || {
+            apps.clone().all(|app| world.workload.pods(app) == 10)
+        })
+        .await;
+    world
+        .until("all HPAs know", async || {
+            statuses(world).await.values().all(|it| it["currentReplicas"] == 10)
+        })
+        .await;
+
+    for app in VANISHING {
+        world.workload.silence(app);
+    }
+    world
+        .until("the HPAs whose metric has vanished say so", async || {
+            let active = conditions(world, "ScalingActive").await;
+            VANISHING.iter().all(|app| active[*app]["status"] == "False")
+        })
+        .await;
+    for app in APPS {
+        world.workload.load(app, 15.0);
+    }
+    world
+        .until("the others have 2 replicas", async || {
+            APPS.iter().all(|app| world.workload.pods(app) == 2)
+        })
+        .await;
+
+    let active = conditions(world, "ScalingActive").await;
+    let failures = VANISHING.map(|app| (&active[app]["reason"], &active[app]["message"]));
+    let failed = "the HPA was unable to compute the replica count: unable to get metric \
+        http_requests_per_second:";
+    let of_pods = format!("{failed} no metrics returned from custom metrics API");
+    let of_service = format!(
+        "{failed} Service on shop vanishing-service/unable to fetch metrics from custom metrics \
+         API: the server could not find the metric http_requests_per_second for services \
+         vanishing-service: rules[0] has no sample that names service vanishing-service"
+    );
+    let expected =
+        [json!(["FailedGetPodsMetric", of_pods]), json!(["FailedGetObjectMetric", of_service])];
+    assert_eq!(json!(failures), json!(expected));
+    let statuses = statuses(world).await;
+    for app in VANISHING {
+        assert_eq!(statuses[app]["desiredReplicas"], 10, "{app} holds");
+        assert_eq!(world.workload.pods(app), 10, "{app} holds");
+    }
+    for app in APPS {
+        assert_eq!(active[app]["status"], "True", "{app}: {}", active[app]);
+        assert_eq!(world.workload.most(app), 10, "{app} has had no more than it needs");
+    }
+    assert_eq!(warnings(world).await, Vec::<String>::new());
+}
+
+/// What the HPA controller warns of, but for what has vanished.
+async fn warnings(world: &World) -> Vec<String> {
+    let hpas = "involvedObject.kind=HorizontalPodAutoscaler,type=Warning";
+    let ask = format!("get events -n {NAMESPACE} --field-selector={hpas} -o json");
+    let events = world.kubectl.json(&ask).await;
+    let of = |event: &Value| event["involvedObject"]["name"].as_str().unwrap().to_owned();
+    items(&events)
+        .filter(|event| !VANISHING.contains(&of(event).as_str()))
+        .map(|event| format!("{}: {}", of(event), event["message"]))
+        .collect()
+}
+
+async fn the_cluster_works_without_prometheus(world: &mut World) {
+    // The aggregator looks once a minute.
+    world
+        .until("external metrics are kinds", async || api_resources(world).await.contains(QUEUE))
+        .await;
+    world.prometheus.stop();
+    world
+        .until("the loss is noticed", async || {
+            let ask = format!("get --raw {CUSTOM}/services/by-value/http_requests_per_second");
+            world.kubectl.attempt(&ask, "").await.is_err()
+        })
+        .await;
+    world.kubectl.run("create namespace doomed").await;
+    world.kubectl.run("create configmap some -n doomed").await;
+    world.kubectl.run("delete namespace doomed --timeout=50s").await;
+    assert!(api_resources(world).await.contains(QUEUE));
+    world
+        .until("all HPAs say why they have no metric", async || {
+            let says = |it: &Value| {
+                it["message"].as_str().unwrap().contains("Prometheus cannot be reached")
+            };
+            conditions(world, "ScalingActive").await.values().all(says)
+        })
+        .await;
+    for app in APPS {
+        assert_eq!(world.workload.pods(app), 2, "{app} holds");
+    }
+}
+
+/// What kubectl lists. Custom metrics are never among it: their names look like subresources.
+async fn api_resources(world: &World) -> String {
+    world.kubectl.run("api-resources -o name").await
+}
+
+/// A condition of each HPA.
+async fn conditions(world: &World, condition: &str) -> BTreeMap<String, Value> {
+    let of = |status: &Value| {
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        conditions.into_iter().find(|it| it["type"] == condition).cloned().unwrap_or_default()
+    };
+    statuses(world).await.iter().map(|(name, status)| (name.clone(), of(status))).collect()
+}
+
+/// The status of each HPA.
+async fn statuses(world: &World) -> BTreeMap<String, Value> {
+    let hpas = world.kubectl.json(&format!("get hpa -n {NAMESPACE} -o json")).await;
+    let status =
+        |hpa: &Value| (hpa["metadata"]["name"].as_str().unwrap().to_owned(), hpa["status"].clone());
+    items(&hpas).map(status).collect()
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().unwrap().iter()
+}
+
+fn list(items: &[Value]) -> String {
+    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+}
+
+fn deployment(app: &str) -> Value {
+    let labels = json!({"app": app});
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": app, "namespace": NAMESPACE},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "web", "image": "web"}]},
+        }},
+    })
+}
+
+fn service(app: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": app, "namespace": NAMESPACE},
+        "spec": {"ports": [{"port": 80}]},
+    })
+}
+
+fn hpa(app: &str) -> Value {
+    let average = json!({"type": "AverageValue", "averageValue": "10"});
+    let service = json!({"apiVersion": "v1", "kind": "Service", "name": app});
+    let object = |metric: &str, target: Value| {
+        json!({"type": "Object", "object": {
+            "describedObject": service, "metric": {"name": metric}, "target": target}})
+    };
+    let metric = match app {
+        "by-value" => object("http_requests_per_replica", json!({"type": "Value", "value": "10"})),
+        "by-average" | "vanishing-service" => object("http_requests_per_second", average),
+        "by-queue" => json!({"type": "External", "external": {
+            "metric": {"name": "queue_messages_ready", "selector": {"matchLabels": {"queue": app}}},
+            "target": average}}),
+        _ => json!({"type": "Pods", "pods": {
+            "metric": {"name": "http_requests_per_second"}, "target": average}}),
+    };
+    // With a target of type Value the controller multiplies: it must not take the value of before
+    // its last step for one of after it.
+    let behavior = if app == "by-value" {
+        json!({"scaleUp": {"stabilizationWindowSeconds": 5}})
+    } else {
+        json!({})
+    };
+    json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": app, "namespace": NAMESPACE},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": app},
+            // More than is needed, so that the metric is what ends the growth.
+            "minReplicas": 1, "maxReplicas": 20, "metrics": [metric],
+            "behavior": behavior,
+        },
+    })
+}
+
+/// Where the HPA of an application finds its metric.
+fn metric_of(app: &str) -> String {
+    match app {
+        "by-value" => format!("{CUSTOM}/services/{app}/http_requests_per_replica"),
+        "by-average" | "vanishing-service" => {
+            format!("{CUSTOM}/services/{app}/http_requests_per_second")
+        }
+        "by-queue" => format!("{EXTERNAL}/queue_messages_ready?labelSelector=queue%3D{app}"),
+        _ => format!("{CUSTOM}/pods/*/http_requests_per_second?labelSelector=app%3D{app}"),
+    }
+}
