@@ -111,12 +111,17 @@ impl ControlPlane {
         connect(&Settings { kubeconfig: Some(path) }).await.unwrap()
     }
 
+    /// Where the API server is.
+    pub(crate) fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.api_port)
+    }
+
     /// A kubeconfig of the account that a token is of.
     pub(crate) fn kubeconfig(&self, token: &str) -> String {
         json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "lab",
             "clusters": [{"name": "lab", "cluster": {
-                "server": format!("https://127.0.0.1:{}", self.api_port),
+                "server": self.url(),
                 "insecure-skip-tls-verify": true,
             }}],
             "users": [{"name": "lab", "user": {"token": token}}],

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -19,7 +20,7 @@ const START: Duration = Duration::from_secs(30);
 pub(crate) struct RealPrometheus {
     process: Child,
     url: Url,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl RealPrometheus {
@@ -55,27 +56,25 @@ impl RealPrometheus {
     }
 
     fn spawn(directory: TempDir) -> Option<Self> {
-        let path = |name: &str| directory.path().join(name);
-        let process = Command::new("prometheus")
-            .arg(format!("--config.file={}", path("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", path("data").display()))
-            // The data of tests is older than the 15 days that are kept by default.
-            .arg("--storage.tsdb.retention.time=100y")
-            .arg("--web.listen-address=127.0.0.1:0")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        let Ok(mut process) = process else {
+        let Ok(process) = command(directory.path(), 0).spawn() else {
             eprintln!("skipped: prometheus is not installed");
             return None;
         };
-        let log = BufReader::new(process.stderr.take().unwrap());
         // From here on the process ends with this value, also where the start fails.
-        let mut started =
-            Self { process, url: Url::parse("http://127.0.0.1").unwrap(), _directory: directory };
-        let port = wait_until_ready(log);
-        started.url.set_port(Some(port)).unwrap();
+        let mut started = Self { process, url: Url::parse("http://127.0.0.1").unwrap(), directory };
+        started.wait();
         Some(started)
+    }
+
+    /// Starts it again, with its data and at its address.
+    pub(crate) fn start_again(&mut self) {
+        self.process = command(self.directory.path(), self.url.port().unwrap()).spawn().unwrap();
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        let port = wait_until_ready(BufReader::new(self.process.stderr.take().unwrap()));
+        self.url.set_port(Some(port)).unwrap();
     }
 
     /// Kills it.
@@ -93,6 +92,20 @@ impl Drop for RealPrometheus {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn command(directory: &Path, port: u16) -> Command {
+    let path = |name: &str| directory.join(name);
+    let mut command = Command::new("prometheus");
+    command
+        .arg(format!("--config.file={}", path("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", path("data").display()))
+        // The data of tests is older than the 15 days that are kept by default.
+        .arg("--storage.tsdb.retention.time=100y")
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
 }
 
 /// Reads the log until it says that the server is ready; returns its port.
