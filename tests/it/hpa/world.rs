@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::workload::{NAMESPACE, Workload};
 use crate::support::control_plane::{Authorities, ControlPlane};
 use crate::support::kubectl::Kubectl;
-use crate::support::pki::Authority;
+use crate::support::pki::{Authority, Pair};
 use crate::support::plimsoll::{Plimsoll, Start};
 use crate::support::real_prometheus::RealPrometheus;
 
@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) prometheus: RealPrometheus,
     pub(crate) kubectl: Kubectl,
     pub(crate) plane: ControlPlane,
+    authority: Authority,
+    token: String,
 }
 
 impl World {
@@ -50,11 +52,34 @@ impl World {
         kubectl.run(&format!("create namespace {NAMESPACE}")).await;
         let token = kubectl.run("create token plimsoll -n plimsoll").await;
         let authority = Authority::new();
-        let plimsoll = start_plimsoll(&plane.kubeconfig(&token), &prometheus, &authority).await;
-        let world = Self { workload, plimsoll, prometheus, kubectl, plane };
-        world.kubectl.create(&registration(world.plimsoll.secure, &authority).to_string()).await;
+        let plimsoll = start_plimsoll(&plane.kubeconfig(&token), &prometheus, &authority, 0).await;
+        let world = Self { workload, plimsoll, prometheus, kubectl, plane, authority, token };
+        world
+            .kubectl
+            .create(&registration(world.plimsoll.secure, &world.authority).to_string())
+            .await;
         world.until_available().await;
         Some(world)
+    }
+
+    /// Kills our process and starts it again at the same address.
+    pub(crate) async fn crash(&mut self) {
+        let port = self.plimsoll.secure.port();
+        self.plimsoll.kill();
+        let kubeconfig = self.plane.kubeconfig(&self.token);
+        self.plimsoll = start_plimsoll(&kubeconfig, &self.prometheus, &self.authority, port).await;
+    }
+
+    /// Gives our process another certificate and waits until it has taken it.
+    pub(crate) async fn rotate_certificate(&mut self) {
+        let pair = certificate(&self.authority);
+        self.plimsoll.replace("apiserver.crt", &pair.cert);
+        self.plimsoll.replace("apiserver.key", &pair.key);
+        self.until("the certificate is taken up", async || {
+            let log = self.plimsoll.log();
+            log.iter().any(|line| line["message"] == "changed serving certificate taken up")
+        })
+        .await;
     }
 
     async fn until_available(&self) {
@@ -85,15 +110,17 @@ async fn start_plimsoll(
     kubeconfig: &str,
     prometheus: &RealPrometheus,
     authority: &Authority,
+    port: u16,
 ) -> Plimsoll {
-    let pair = authority.issue_for(&["plimsoll.plimsoll.svc", "127.0.0.1"]);
-    let chain = pair.cert + &authority.pem;
+    let port = format!("--secure-port={port}");
+    let pair = certificate(authority);
     Plimsoll::start(Start {
         config: CONFIG,
         prometheus: prometheus.url().as_str(),
         kubeconfig,
-        files: &[("apiserver.crt", &chain), ("apiserver.key", &pair.key)],
+        files: &[("apiserver.crt", &pair.cert), ("apiserver.key", &pair.key)],
         flags: &[
+            &port,
             "--tls-cert-file={dir}/apiserver.crt",
             "--tls-private-key-file={dir}/apiserver.key",
             "--metrics-relist-interval=2s",
@@ -104,6 +131,12 @@ async fn start_plimsoll(
         ..Start::default()
     })
     .await
+}
+
+/// A serving certificate with its chain.
+fn certificate(authority: &Authority) -> Pair {
+    let pair = authority.issue_for(&["plimsoll.plimsoll.svc", "127.0.0.1"]);
+    Pair { cert: pair.cert + &authority.pem, key: pair.key }
 }
 
 /// A Service that leads to a process on loopback, and the `APIServices` that lead to it. An
