@@ -15,6 +15,7 @@ mod backend;
 mod certificates;
 mod cluster;
 mod conformance;
+mod hpa;
 mod manifests;
 mod promises;
 mod readme;

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod control_plane;
 pub(crate) mod demo;
 pub(crate) mod installed;
+pub(crate) mod kubectl;
 pub(crate) mod kubernetes;
 pub(crate) mod objects;
 pub(crate) mod pki;

@@ -2,7 +2,8 @@
 //!
 //! The binaries come from `$KUBEBUILDER_ASSETS` or `/usr/local/kubebuilder/bin`; without them
 //! there is none. Everyone may do everything, unless it is started with authorities: then it
-//! trusts these and authorizes with RBAC.
+//! trusts these and authorizes with RBAC. A whole one has the aggregation layer, too, and
+//! kube-controller-manager; there is never a scheduler or a kubelet.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -32,10 +33,14 @@ pub(crate) struct ControlPlane {
     security: Vec<String>,
     etcd: Child,
     api: Child,
+    controllers: Option<Child>,
 }
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
+        if let Some(controllers) = &mut self.controllers {
+            end(controllers);
+        }
         end(&mut self.api);
         end(&mut self.etcd);
     }
@@ -45,35 +50,46 @@ impl ControlPlane {
     /// Starts one and waits until it is ready; `None`, and a line that says so, where there are
     /// no binaries.
     pub(crate) async fn start(test: &str) -> Option<Self> {
-        Self::start_with(test, |_| vec!["--authorization-mode=AlwaysAllow".to_owned()]).await
+        Self::start_with(test, &[], |_| vec!["--authorization-mode=AlwaysAllow".to_owned()]).await
     }
 
     /// The same with RBAC and front proxies.
     pub(crate) async fn start_secured(test: &str, authorities: Authorities<'_>) -> Option<Self> {
-        Self::start_with(test, |dir| {
-            let file = |name: &str, text: &str| {
-                std::fs::write(dir.join(name), text).unwrap();
-                dir.join(name).to_str().unwrap().to_owned()
-            };
-            let proxy = file("front-proxy.pem", &authorities.front_proxy.pem);
-            vec![
-                "--authorization-mode=RBAC".to_owned(),
-                format!("--client-ca-file={}", file("users.pem", &authorities.users.pem)),
-                format!("--requestheader-client-ca-file={proxy}"),
-                "--requestheader-allowed-names=front-proxy-client".to_owned(),
-                "--requestheader-username-headers=X-Remote-User".to_owned(),
-                "--requestheader-group-headers=X-Remote-Group".to_owned(),
-                "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
-            ]
-        })
-        .await
+        Self::start_with(test, &[], |dir| secured(dir, &authorities)).await
     }
 
-    async fn start_with(test: &str, security: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
+    /// The same with the aggregation layer and kube-controller-manager, whose HPA controller is
+    /// fast.
+    pub(crate) async fn start_whole(test: &str, authorities: Authorities<'_>) -> Option<Self> {
+        let mut plane = Self::start_with(test, &["kube-controller-manager"], |dir| {
+            let proxy = authorities.front_proxy.client("front-proxy-client", "", |_| ());
+            let mut flags = secured(dir, &authorities);
+            flags.extend([
+                file_flag(dir, "--proxy-client-cert-file", "front-proxy.crt", &proxy.cert),
+                file_flag(dir, "--proxy-client-key-file", "front-proxy.key", &proxy.key),
+                // Else it asks the addresses of Services, and nobody here routes those.
+                "--enable-aggregator-routing=true".to_owned(),
+            ]);
+            flags
+        })
+        .await?;
+        plane.controllers = Some(plane.start_controllers());
+        Some(plane)
+    }
+
+    async fn start_with(
+        test: &str,
+        also: &[&str],
+        security: impl FnOnce(&Path) -> Vec<String>,
+    ) -> Option<Self> {
         let assets = std::env::var_os("KUBEBUILDER_ASSETS")
             .map_or_else(|| "/usr/local/kubebuilder/bin".into(), PathBuf::from);
-        if !assets.join("kube-apiserver").exists() || !assets.join("etcd").exists() {
-            println!("skipped: {test} needs etcd and kube-apiserver in $KUBEBUILDER_ASSETS");
+        let missing = ["etcd", "kube-apiserver"].iter().chain(also);
+        if let Some(missing) = missing.into_iter().find(|name| !assets.join(name).exists()) {
+            println!(
+                "skipped: {test} needs {missing} in $KUBEBUILDER_ASSETS: etcd and kube-apiserver \
+                 come with `setup-envtest use`, kube-controller-manager with a node image of kind"
+            );
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -82,7 +98,8 @@ impl ControlPlane {
         let etcd = start_etcd(&assets, dir.path(), etcd_port, peer_port);
         let security = security(dir.path());
         let api = start_api(&assets, dir.path(), etcd_port, api_port, &security);
-        let plane = Self { assets, dir, etcd_port, api_port, security, etcd, api };
+        let plane =
+            Self { assets, dir, etcd_port, api_port, security, etcd, api, controllers: None };
         plane.ready().await;
         Some(plane)
     }
@@ -94,12 +111,17 @@ impl ControlPlane {
         connect(&Settings { kubeconfig: Some(path) }).await.unwrap()
     }
 
+    /// Where the API server is.
+    pub(crate) fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.api_port)
+    }
+
     /// A kubeconfig of the account that a token is of.
     pub(crate) fn kubeconfig(&self, token: &str) -> String {
         json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "lab",
             "clusters": [{"name": "lab", "cluster": {
-                "server": format!("https://127.0.0.1:{}", self.api_port),
+                "server": self.url(),
                 "insecure-skip-tls-verify": true,
             }}],
             "users": [{"name": "lab", "user": {"token": token}}],
@@ -120,6 +142,29 @@ impl ControlPlane {
         self.ready().await;
     }
 
+    fn start_controllers(&self) -> Child {
+        let dir = self.dir.path();
+        let file = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+        std::fs::write(dir.join("controllers"), self.kubeconfig("controllers")).unwrap();
+        let mut command = Command::new(self.assets.join("kube-controller-manager"));
+        command
+            .args(["--kubeconfig", &file("controllers"), "--secure-port=0", "--leader-elect=false"])
+            .args(["--use-service-account-credentials"])
+            .args(["--service-account-private-key-file", &file("sa.key")])
+            .arg("--horizontal-pod-autoscaler-sync-period=2s")
+            .arg("--horizontal-pod-autoscaler-downscale-stabilization=5s")
+            .arg("--horizontal-pod-autoscaler-initial-readiness-delay=1s")
+            .arg("--horizontal-pod-autoscaler-cpu-initialization-period=1s");
+        spawn(command, dir, "controllers.log")
+    }
+
+    /// The last lines that kube-controller-manager has logged.
+    pub(crate) fn controllers_log(&self) -> String {
+        let log = std::fs::read_to_string(self.dir.path().join("controllers.log")).unwrap();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
     async fn ready(&self) {
         let client = self.client().await;
         let ready = async {
@@ -137,12 +182,34 @@ impl ControlPlane {
     }
 }
 
-/// A key for service accounts and the token of the one user.
+/// The flags of an API server with RBAC and front proxies.
+fn secured(dir: &Path, authorities: &Authorities<'_>) -> Vec<String> {
+    let Authorities { front_proxy, users } = authorities;
+    vec![
+        "--authorization-mode=RBAC".to_owned(),
+        file_flag(dir, "--client-ca-file", "users.pem", &users.pem),
+        file_flag(dir, "--requestheader-client-ca-file", "front-proxy.pem", &front_proxy.pem),
+        "--requestheader-allowed-names=front-proxy-client".to_owned(),
+        "--requestheader-username-headers=X-Remote-User".to_owned(),
+        "--requestheader-group-headers=X-Remote-Group".to_owned(),
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
+    ]
+}
+
+fn file_flag(dir: &Path, flag: &str, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, text).unwrap();
+    format!("{flag}={}", path.display())
+}
+
+/// A key for service accounts, and the tokens of an administrator and of the controllers.
 fn write_credentials(dir: &Path) {
     let key = rcgen::KeyPair::generate().unwrap();
     std::fs::write(dir.join("sa.key"), key.serialize_pem()).unwrap();
     std::fs::write(dir.join("sa.pub"), key.public_key_pem()).unwrap();
-    std::fs::write(dir.join("tokens.csv"), "lab,lab,lab,system:masters\n").unwrap();
+    let tokens = "lab,lab,lab,system:masters\n\
+        controllers,system:kube-controller-manager,controllers\n";
+    std::fs::write(dir.join("tokens.csv"), tokens).unwrap();
 }
 
 fn start_etcd(assets: &Path, dir: &Path, port: u16, peer_port: u16) -> Child {

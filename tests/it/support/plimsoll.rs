@@ -127,6 +127,12 @@ impl Plimsoll {
         assert!(status.success());
     }
 
+    /// Kills it.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end.
     pub(crate) async fn end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;

@@ -1,12 +1,15 @@
-//! A real Prometheus with given data, where one is installed.
+//! A real Prometheus with given data or a target to scrape, where one is installed.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
 use tempfile::TempDir;
 use url::Url;
 
@@ -19,7 +22,7 @@ const START: Duration = Duration::from_secs(30);
 pub(crate) struct RealPrometheus {
     process: Child,
     url: Url,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl RealPrometheus {
@@ -39,23 +42,47 @@ impl RealPrometheus {
             .output()
             .unwrap();
         assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
-        let mut process = Command::new("prometheus")
-            .arg(format!("--config.file={}", path("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", path("data").display()))
-            // The data of tests is older than the 15 days that are kept by default.
-            .arg("--storage.tsdb.retention.time=100y")
-            .arg("--web.listen-address=127.0.0.1:0")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(process.stderr.take().unwrap());
+        Some(Self::spawn(directory).unwrap())
+    }
+
+    /// Starts one that scrapes a target each second, and waits until it answers. `None`, with a
+    /// line that says so, where `prometheus` is not installed.
+    pub(crate) fn start_scraping(target: SocketAddr) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let job = json!({"job_name": "test", "honor_labels": true,
+            "static_configs": [{"targets": [target.to_string()]}]});
+        let config = json!({"scrape_configs": [job],
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"}});
+        fs::write(directory.path().join("prometheus.yml"), config.to_string()).unwrap();
+        Self::spawn(directory)
+    }
+
+    fn spawn(directory: TempDir) -> Option<Self> {
+        let Ok(process) = command(directory.path(), 0).spawn() else {
+            eprintln!("skipped: prometheus is not installed");
+            return None;
+        };
         // From here on the process ends with this value, also where the start fails.
-        let mut started =
-            Self { process, url: Url::parse("http://127.0.0.1").unwrap(), _directory: directory };
-        let port = wait_until_ready(log);
-        started.url.set_port(Some(port)).unwrap();
+        let mut started = Self { process, url: Url::parse("http://127.0.0.1").unwrap(), directory };
+        started.wait();
         Some(started)
+    }
+
+    /// Starts it again, with its data and at its address.
+    pub(crate) fn start_again(&mut self) {
+        self.process = command(self.directory.path(), self.url.port().unwrap()).spawn().unwrap();
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        let port = wait_until_ready(BufReader::new(self.process.stderr.take().unwrap()));
+        self.url.set_port(Some(port)).unwrap();
+    }
+
+    /// Kills it.
+    pub(crate) fn stop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
     }
 
     pub(crate) fn url(&self) -> Url {
@@ -65,9 +92,22 @@ impl RealPrometheus {
 
 impl Drop for RealPrometheus {
     fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
+        self.stop();
     }
+}
+
+fn command(directory: &Path, port: u16) -> Command {
+    let path = |name: &str| directory.join(name);
+    let mut command = Command::new("prometheus");
+    command
+        .arg(format!("--config.file={}", path("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", path("data").display()))
+        // The data of tests is older than the 15 days that are kept by default.
+        .arg("--storage.tsdb.retention.time=100y")
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
 }
 
 /// Reads the log until it says that the server is ready; returns its port.

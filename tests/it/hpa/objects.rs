@@ -1,0 +1,77 @@
+//! The objects of an application, and where its HPA finds its metric.
+
+use serde_json::{Value, json};
+
+use super::workload::NAMESPACE;
+use super::{CUSTOM, EXTERNAL};
+
+pub(crate) fn list(items: &[Value]) -> String {
+    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+}
+
+pub(crate) fn deployment(app: &str) -> Value {
+    let labels = json!({"app": app});
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": app, "namespace": NAMESPACE},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "web", "image": "web"}]},
+        }},
+    })
+}
+
+pub(crate) fn service(app: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": app, "namespace": NAMESPACE},
+        "spec": {"ports": [{"port": 80}]},
+    })
+}
+
+pub(crate) fn hpa(app: &str) -> Value {
+    let average = json!({"type": "AverageValue", "averageValue": "10"});
+    let service = json!({"apiVersion": "v1", "kind": "Service", "name": app});
+    let object = |metric: &str, target: Value| {
+        json!({"type": "Object", "object": {
+            "describedObject": service, "metric": {"name": metric}, "target": target}})
+    };
+    let metric = match app {
+        "by-value" => object("http_requests_per_replica", json!({"type": "Value", "value": "10"})),
+        "by-average" | "vanishing-service" => object("http_requests_per_second", average),
+        "by-queue" => json!({"type": "External", "external": {
+            "metric": {"name": "queue_messages_ready", "selector": {"matchLabels": {"queue": app}}},
+            "target": average}}),
+        _ => json!({"type": "Pods", "pods": {
+            "metric": {"name": "http_requests_per_second"}, "target": average}}),
+    };
+    // With a target of type Value the controller multiplies: it must not take the value of before
+    // its last step for one of after it.
+    let behavior = if app == "by-value" {
+        json!({"scaleUp": {"stabilizationWindowSeconds": 5}})
+    } else {
+        json!({})
+    };
+    json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": app, "namespace": NAMESPACE},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": app},
+            // More than is needed, so that the metric is what ends the growth.
+            "minReplicas": 1, "maxReplicas": 20, "metrics": [metric],
+            "behavior": behavior,
+        },
+    })
+}
+
+/// Where the HPA of an application finds its metric.
+pub(crate) fn metric_of(app: &str) -> String {
+    match app {
+        "by-value" => format!("{CUSTOM}/services/{app}/http_requests_per_replica"),
+        "by-average" | "vanishing-service" => {
+            format!("{CUSTOM}/services/{app}/http_requests_per_second")
+        }
+        "by-queue" => format!("{EXTERNAL}/queue_messages_ready?labelSelector=queue%3D{app}"),
+        _ => format!("{CUSTOM}/pods/*/http_requests_per_second?labelSelector=app%3D{app}"),
+    }
+}
