@@ -16,7 +16,7 @@ fuzz_target!(|target: &str| {
             let again = path::parse(&path, &Parameters::parse(&query));
             assert_eq!(again.ok(), Some(Route::Metric(route)), "{path}?{query}");
         }
-        Ok(Route::Document(_) | Route::Health(_)) => {}
+        Ok(Route::Document(_) | Route::Health(_) | Route::Usage(_)) => {}
         Err(status) => assert!(status.code.is_client_error(), "{status:?}"),
     }
 });
@@ -50,5 +50,6 @@ fn url(route: &MetricRoute) -> (String, String) {
             format!("{base}/namespaces/{}/{}", encoded(namespace), encoded(metric)),
             format!("labelSelector={}", encoded(&selector.to_string())),
         ),
+        Demand::Usage(usage) => panic!("a metric's route asks for {usage:?}"),
     }
 }
