@@ -2,7 +2,8 @@
 //!
 //! The path is split at `/` while it is still encoded, and each segment decoded by itself, so that
 //! an encoded slash never reaches another route. The query string is form-encoded, and the first
-//! of several values of one parameter counts (wire-spec 1.6, 3.8, 3.9).
+//! of several values of one parameter counts, as in the API server
+//! (`staging/src/k8s.io/apiserver/pkg/endpoints/request/requestinfo.go`).
 
 use std::borrow::Cow;
 

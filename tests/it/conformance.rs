@@ -28,7 +28,8 @@ const C1: &str = "/apis/custom.metrics.k8s.io/v1beta1";
 const C2: &str = "/apis/custom.metrics.k8s.io/v1beta2";
 const E: &str = "/apis/external.metrics.k8s.io/v1beta1";
 
-/// What the aggregator of Kubernetes 1.36 accepts from `/apis` (wire-spec 1.4).
+/// What the aggregator of Kubernetes 1.36 accepts from `/apis` (`handler_discovery.go` of
+/// kube-aggregator).
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
     application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 

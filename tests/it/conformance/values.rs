@@ -22,7 +22,7 @@ fn texts<const N: usize>(texts: [&str; N]) -> [Option<String>; N] {
     texts.map(|text| Some(text.to_owned()))
 }
 
-/// The table of wire-spec 3.4. Values are whole thousandths, which is all that an HPA computes
+/// Numbers and how Kubernetes' quantities write them. Values are whole thousandths, which is all that an HPA computes
 /// with: where the table has finer ones, the rule says which way they go (case 58).
 #[tokio::test]
 async fn case_54_each_number_is_the_canonical_quantity() {
