@@ -3,8 +3,10 @@
 //! Pure: nothing in here awaits, reads a clock, the environment or a file.
 
 pub mod access;
+pub mod autoscaler;
 pub mod duration;
 pub mod inventory;
+pub mod no_data;
 pub mod object;
 pub mod quantity;
 pub mod selector;
