@@ -105,6 +105,7 @@ pub mod pki;
 pub mod prometheus;
 pub mod promql;
 pub mod serve;
+pub mod signals;
 pub mod tasks;
 pub mod telemetry;
 pub mod wire;
