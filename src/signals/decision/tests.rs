@@ -23,9 +23,12 @@ fn last(pods: u32, samples: &[[f64; 5]]) -> (u32, Action, String) {
     (record.verdict.replicas, record.verdict.action, decision.reason(record))
 }
 
+/// What it is, pods, samples, and what is decided.
+type Case<'a> = (&'a str, u32, &'a [[f64; 5]], (u32, Action, &'a str));
+
 #[test]
 fn each_entry_of_the_default_table_acts_as_it_says() {
-    let table: &[(&str, u32, &[[f64; 5]], (u32, Action, &str))] = &[
+    let table: &[Case<'_>] = &[
         ("calm", 4, &[CALM], (4, Action::Hold, "no entry of the table holds")),
         ("cpu", 4, &[[0.96, 0.5, 10.0, 0.0, 0.1]], (5, Action::Up, "cpu 0.96 is above 0.8")),
         ("memory", 4, &[[0.5, 0.9, 10.0, 0.0, 0.1]], (5, Action::Up, "memory 0.9 is above 0.85")),

@@ -15,8 +15,8 @@ fn daily() -> Forecast {
 /// The past of a week, as a function of the days before its end.
 fn past(forecast: &Forecast, value: impl Fn(f64) -> f64) -> Vec<Point> {
     let step = forecast.step.as_secs_f64();
-    let count = forecast.steps(forecast.history);
-    let at = |index: usize| END - step * (count - 1 - index) as f64;
+    let count = u32::try_from(forecast.steps(forecast.history)).unwrap();
+    let at = |index: u32| END - step * f64::from(count - 1 - index);
     let day = |timestamp: f64| (timestamp - END) / 86_400.0;
     (0..count).map(at).map(|timestamp| Point { timestamp, value: value(day(timestamp)) }).collect()
 }
@@ -112,12 +112,12 @@ proptest! {
             .iter()
             .map(|(timestamp, value)| Point { timestamp: *timestamp, value: *value })
             .collect();
-        let _ = forecast.look_ahead(&wild, end);
+        let _outlook = forecast.look_ahead(&wild, end);
         let tidy: Vec<_> = values
             .iter()
             .zip(0_u32..)
             .map(|((_, value), index)| Point { timestamp: END - 60.0 * f64::from(index), value: *value })
             .collect();
-        let _ = forecast.look_ahead(&tidy, END);
+        let _outlook = forecast.look_ahead(&tidy, END);
     }
 }
