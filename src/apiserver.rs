@@ -139,9 +139,10 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
             .await
             .map_err(|error| failure::status(&error, &route.demand))?;
         let body = match (&evaluation.answer, route.version) {
-            (Answer::Custom(answer), GroupVersion::Custom(version)) => {
-                values::custom(answer, version, choice.form, self.engine.inventory())
-            }
+            (Answer::Custom(answer), GroupVersion::Custom(version)) => evaluation
+                .encoded(values::encoding(version, choice.form), || {
+                    values::custom(answer, version, choice.form)
+                }),
             (Answer::External(answer), GroupVersion::External) => {
                 values::external(answer, namespace(&route.demand), choice, include)
             }

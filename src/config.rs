@@ -6,6 +6,7 @@
 
 mod compile;
 mod file;
+mod no_data;
 mod report;
 
 use std::sync::Arc;
