@@ -44,13 +44,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("prometheus", &["engine", "model", "telemetry"]),
     ("promql", &["model"]),
     ("serve", &["model", "pki", "tasks", "telemetry"]),
+    ("signals", &["model", "promql"]),
     ("tasks", &[]),
     ("telemetry", &[]),
     ("wire", &["model"]),
 ];
 
 /// The rooms without IO and without a clock.
-const PURE: &[&str] = &["config", "model", "pki", "promql", "wire"];
+const PURE: &[&str] = &["config", "model", "pki", "promql", "signals", "wire"];
 
 /// What pure rooms do not mention.
 const IMPURE: &[&str] = &[

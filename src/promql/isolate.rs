@@ -48,7 +48,11 @@ pub fn isolate(promql: &str, label: &str, value: &str) -> Result<String, Isolate
         return Err(IsolateError::Info { label: label.to_owned() });
     }
     let matcher = Matcher::new(MatchOp::Equal, label, value);
-    syntax::for_each_selector(&mut tree, &mut |matchers| limit(matchers, &matcher));
+    syntax::for_each(&mut tree, &mut |part| {
+        if let Some(matchers) = syntax::matchers_mut(part) {
+            limit(matchers, &matcher);
+        }
+    });
     let isolated = tree.to_string();
     // What is sent has to be the tree that was meant, also for the value that was put in.
     let again = syntax::parse(&isolated).map_err(unreadable)?;

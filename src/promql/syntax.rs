@@ -10,9 +10,11 @@
 
 mod scan;
 
+use std::time::UNIX_EPOCH;
+
 use promql_parser::label::{Matcher, Matchers};
 use promql_parser::parser::token::{T_BOTTOMK, T_LIMIT_RATIO, T_LIMITK, T_TOPK, TokenType};
-use promql_parser::parser::{AtModifier, Expr};
+use promql_parser::parser::{AtModifier, BinModifier, Expr};
 
 /// Longest query that is read, in bytes.
 pub const MAX_QUERY: usize = 64 * 1024;
@@ -90,29 +92,41 @@ pub fn matchers(tree: &Expr) -> Option<&Matchers> {
     }
 }
 
-/// Does something to the matchers of every selector of a tree.
-pub fn for_each_selector(tree: &mut Expr, change: &mut impl FnMut(&mut Matchers)) {
+/// The matchers of a selector, to be changed; `None` for everything else.
+pub fn matchers_mut(tree: &mut Expr) -> Option<&mut Matchers> {
     match tree {
-        Expr::VectorSelector(it) => change(&mut it.matchers),
-        Expr::MatrixSelector(it) => change(&mut it.vs.matchers),
+        Expr::VectorSelector(it) => Some(&mut it.matchers),
+        Expr::MatrixSelector(it) => Some(&mut it.vs.matchers),
+        _ => None,
+    }
+}
+
+/// Changes every part of a tree, branches before what they hang on.
+pub fn for_each(tree: &mut Expr, change: &mut impl FnMut(&mut Expr)) {
+    match tree {
         Expr::Aggregate(it) => {
             if let Some(parameter) = &mut it.param {
-                for_each_selector(parameter, change);
+                for_each(parameter, change);
             }
-            for_each_selector(&mut it.expr, change);
+            for_each(&mut it.expr, change);
         }
-        Expr::Unary(it) => for_each_selector(&mut it.expr, change),
+        Expr::Unary(it) => for_each(&mut it.expr, change),
         Expr::Binary(it) => {
-            for_each_selector(&mut it.lhs, change);
-            for_each_selector(&mut it.rhs, change);
+            for_each(&mut it.lhs, change);
+            for_each(&mut it.rhs, change);
         }
-        Expr::Paren(it) => for_each_selector(&mut it.expr, change),
-        Expr::Subquery(it) => for_each_selector(&mut it.expr, change),
+        Expr::Paren(it) => for_each(&mut it.expr, change),
+        Expr::Subquery(it) => for_each(&mut it.expr, change),
         Expr::Call(it) => {
-            it.args.args.iter_mut().for_each(|argument| for_each_selector(argument, change));
+            it.args.args.iter_mut().for_each(|argument| for_each(argument, change));
         }
-        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => {}
+        Expr::NumberLiteral(_)
+        | Expr::StringLiteral(_)
+        | Expr::VectorSelector(_)
+        | Expr::MatrixSelector(_)
+        | Expr::Extension(_) => {}
     }
+    change(tree);
 }
 
 /// Whether an aggregation picks series, which keep all their labels.
@@ -123,11 +137,29 @@ pub fn keeps_labels(operator: TokenType) -> bool {
 fn read(promql: &str) -> Result<Expr, SyntaxError> {
     scan::scan(promql)?;
     let mut tree = promql_parser::parser::parse(promql).map_err(SyntaxError::Grammar)?;
-    // As they are printed; their order means nothing.
-    for_each_selector(&mut tree, &mut |matchers| {
-        matchers.matchers.sort_by_cached_key(Matcher::to_string);
-    });
+    for_each(&mut tree, &mut normalize);
     Ok(tree)
+}
+
+/// One of several forms that mean the same, which is the one that is printed.
+fn normalize(tree: &mut Expr) {
+    match tree {
+        Expr::Aggregate(it)
+            if it.modifier.as_ref().is_some_and(|it| it.is_include() && it.labels().is_empty()) =>
+        {
+            it.modifier = None;
+        }
+        Expr::Binary(it) => {
+            if let Some(modifier) = &mut it.modifier {
+                modifier.matching.take_if(|it| !it.is_include() && it.labels().is_empty());
+            }
+            it.modifier.take_if(|modifier| *modifier == BinModifier::default());
+        }
+        _ => {}
+    }
+    if let Some(matchers) = matchers_mut(tree) {
+        matchers.matchers.sort_by_cached_key(Matcher::to_string);
+    }
 }
 
 /// The crate prints an `@` before 1970 as 0.
@@ -138,11 +170,9 @@ fn is_before_epoch(tree: &Expr) -> bool {
         Expr::Subquery(it) => it.at.as_ref(),
         _ => None,
     };
-    matches!(at, Some(AtModifier::At(time)) if time.duration_since(EPOCH).is_err())
+    matches!(at, Some(AtModifier::At(time)) if time.duration_since(UNIX_EPOCH).is_err())
         || children(tree).into_iter().any(is_before_epoch)
 }
-
-const EPOCH: std::time::SystemTime = std::time::UNIX_EPOCH;
 
 #[cfg(test)]
 mod tests;

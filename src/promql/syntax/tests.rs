@@ -10,6 +10,7 @@ fn queries_of_every_form_are_read_and_printed() {
         "max_over_time(rate(x[1m])[1h:30s] @ 1700000000)",
         "{__name__=~\"a.*\"} @ start() offset -5m",
         "histogram_quantile(0.95, sum without (pod) (x))",
+        "sum by () (a) + ignoring () b and ignoring () c",
         "-(a + b) ^ 2 ^ -1 > bool 0x1f",
         "topk(3, a) or b unless on () c and d",
         "1e3 + 1.5 + .5 + Inf + NaN",
