@@ -4,6 +4,7 @@
 //! kinds of objects a series stands for, and which query fetches their values.
 
 pub mod compat;
+pub mod export;
 pub mod isolate;
 pub mod matcher;
 pub mod naming;

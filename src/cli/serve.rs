@@ -113,6 +113,23 @@ pub struct PrometheusArgs {
     pub metrics_max_age: Duration,
 }
 
+impl PrometheusArgs {
+    /// The backend that the flags describe; an error where `--prometheus-url` is no URL.
+    pub fn settings(&self) -> Result<crate::prometheus::Settings, url::ParseError> {
+        Ok(crate::prometheus::Settings {
+            verb: self.prometheus_verb,
+            ca_file: self.prometheus_ca_file.clone(),
+            client_cert_file: self.prometheus_client_tls_cert_file.clone(),
+            client_key_file: self.prometheus_client_tls_key_file.clone(),
+            token_file: self.prometheus_token_file.clone(),
+            headers: self.prometheus_header.clone(),
+            auth_config: self.prometheus_auth_config.clone(),
+            in_cluster: self.prometheus_auth_incluster,
+            ..crate::prometheus::Settings::new(self.prometheus_url.parse()?)
+        })
+    }
+}
+
 /// Where the servers listen and with which certificate.
 #[derive(Args, Clone, Debug)]
 pub struct ServingArgs {

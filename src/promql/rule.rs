@@ -12,7 +12,7 @@ use super::isolate::{IsolateError, isolate};
 use super::matcher::{MatcherError, Matchers};
 use super::naming::{Filter, Namer};
 use super::resources::{ResourceError, Resources};
-use super::template::{QueryArguments, Template, TemplateError};
+use super::template::{Field, QueryArguments, Template, TemplateError};
 use crate::model::object::{GroupResource, Kind, Kinds, Scope};
 use crate::model::selector::Selector;
 
@@ -51,6 +51,21 @@ pub struct Query {
     /// What the backend evaluates.
     pub promql: String,
     /// The label of the samples that holds the name of the object.
+    pub object_label: String,
+}
+
+/// A rule's query for one object, and for all objects of its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renderings {
+    /// The query for one.
+    pub single: String,
+    /// The matchers in it that name the object.
+    pub single_matchers: String,
+    /// The query for all.
+    pub all: String,
+    /// The matchers in it that stand for those of the object.
+    pub all_matchers: String,
+    /// The label that names the object.
     pub object_label: String,
 }
 
@@ -147,6 +162,36 @@ impl Rule {
         Ok(Query { promql, object_label })
     }
 
+    /// The queries for one object of a kind and for all of them, in all namespaces: what has to be
+    /// judged before the latter stands for the former. `None` where the template looks at the
+    /// names that are asked for, or where the rule limits its queries to one namespace.
+    pub fn renderings(
+        &self,
+        series: &str,
+        kind: &Kind,
+        kinds: &Kinds,
+    ) -> Result<Option<Renderings>, QueryError> {
+        if self.query.uses(Field::LabelValuesByName) || self.enforced_label.is_some() {
+            return Ok(None);
+        }
+        let object_label = self.label_for(kind, kinds)?;
+        let mut labels = vec![object_label.clone()];
+        if kind.scope == Scope::Namespaced {
+            labels.insert(0, self.namespace_label(kinds)?);
+        }
+        let (mut one, mut all) = (Matchers::default(), Matchers::default());
+        for label in &labels {
+            // A value that no template has by chance.
+            one.equal(label, "plimsoll-rendering");
+            all.any(label);
+        }
+        let (single_matchers, all_matchers) =
+            (one.clone().into_parts().0, all.clone().into_parts().0);
+        let single = self.render(series, one, vec![object_label.clone()])?;
+        let all = self.render(series, all, labels)?;
+        Ok(Some(Renderings { single, single_matchers, all, all_matchers, object_label }))
+    }
+
     /// The query for an external metric.
     pub fn external_query(
         &self,
@@ -170,7 +215,8 @@ impl Rule {
             .map_err(|source| QueryError::Isolation { rule: self.path.clone(), source })
     }
 
-    fn namespace_label(&self, kinds: &Kinds) -> Result<String, QueryError> {
+    /// The label that names the namespace.
+    pub fn namespace_label(&self, kinds: &Kinds) -> Result<String, QueryError> {
         let namespaces = GroupResource { group: String::new(), resource: "namespaces".to_owned() };
         match kinds.resolve(&namespaces) {
             Some(kind) => self.label_for(kind, kinds),

@@ -1,5 +1,7 @@
 //! Queries that want more than their namespace, put to a real Prometheus after the limit.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use plimsoll::promql::isolate::isolate;
@@ -21,16 +23,15 @@ fn data() -> String {
             for pod in 0..3 {
                 for step in 0..=10 {
                     let (value, at) = (base + pod * 3 + step, NOW - 600 + step * 60);
-                    text += &format!(
-                        "{metric}{{namespace=\"{namespace}\",pod=\"p{pod}\"}} {value} {at}\n"
-                    );
+                    let labels = format!("namespace=\"{namespace}\",pod=\"p{pod}\"");
+                    writeln!(text, "{metric}{{{labels}}} {value} {at}").unwrap();
                 }
             }
         }
     }
     text += "# TYPE node_of gauge\n";
     for pod in 0..3 {
-        text += &format!("node_of{{pod=\"p{pod}\",node=\"n{pod}\"}} 1 {NOW}\n");
+        writeln!(text, "node_of{{pod=\"p{pod}\",node=\"n{pod}\"}} 1 {NOW}").unwrap();
     }
     text + "# EOF\n"
 }
@@ -45,13 +46,11 @@ async fn ask(prometheus: &RealPrometheus, query: &str) -> Result<Vec<(Value, f64
     }
     let number = |sample: &Value| sample[1].as_str().unwrap().parse().unwrap();
     let data = &answer["data"];
-    Ok(match data["resultType"].as_str() {
-        Some("scalar") => vec![(Value::Null, number(&data["result"]))],
-        _ => {
-            let series = data["result"].as_array().unwrap();
-            series.iter().map(|it| (it["metric"].clone(), number(&it["value"]))).collect()
-        }
-    })
+    if data["resultType"] == "scalar" {
+        return Ok(vec![(Value::Null, number(&data["result"]))]);
+    }
+    let series = data["result"].as_array().unwrap();
+    Ok(series.iter().map(|it| (it["metric"].clone(), number(&it["value"]))).collect())
 }
 
 #[tokio::test]

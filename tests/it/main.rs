@@ -15,6 +15,7 @@ mod backend;
 mod certificates;
 mod cluster;
 mod conformance;
+mod export;
 mod hpa;
 mod isolation;
 mod manifests;

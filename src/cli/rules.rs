@@ -1,0 +1,164 @@
+//! `plimsoll rules export`: writes rules as Prometheus recording rules, and the configuration that
+//! reads what they record.
+//!
+//! Both are YAML whose values are written as JSON, with comments for what could not be exported.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::serve::PrometheusArgs;
+use crate::cluster::file::FileInventory;
+use crate::config;
+use crate::engine::ports::{Backend as _, Inventory as _};
+use crate::prometheus::Client;
+use crate::promql::export::{self, Export, Recorded};
+use crate::telemetry::metrics::Metrics;
+
+/// How far back series are looked for where no flag says.
+const MAX_AGE: Duration = Duration::from_mins(10);
+
+/// `plimsoll rules` as typed.
+#[derive(Args, Clone, Debug)]
+pub struct RulesArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    /// Print the rules of custom metrics that can be as recording rules. Which metrics there are is
+    /// asked of Prometheus; kinds beyond the standard ones stay in the configuration.
+    Export(Box<ExportArgs>),
+}
+
+#[derive(Args, Clone, Debug)]
+struct ExportArgs {
+    /// The configuration to export.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// A file of recording rules, or an object of the Prometheus operator.
+    #[arg(long, value_enum, default_value = "file")]
+    format: Format,
+    /// Where to write the configuration that reads the recorded series.
+    #[arg(long, value_name = "FILE")]
+    config_out: Option<PathBuf>,
+    #[command(flatten)]
+    prometheus: PrometheusArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// As `rule_files` names it.
+    File,
+    /// `PrometheusRule` of monitoring.coreos.com/v1.
+    Prometheusrule,
+}
+
+/// What is to be printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The rules, for standard output.
+    pub text: String,
+    /// What was not exported and why, for standard error.
+    pub warnings: String,
+}
+
+/// Does what was typed.
+pub async fn run(args: RulesArgs) -> anyhow::Result<Report> {
+    let Command::Export(args) = args.command;
+    let name = args.config.display().to_string();
+    let text = fs::read_to_string(&args.config).with_context(|| format!("cannot read {name}"))?;
+    let config = config::parse(&name, &text)?;
+    let settings = args.prometheus.settings().context("--prometheus-url is not a URL")?;
+    let client = Client::new(settings, Metrics::new().backend("default"))?;
+    let kinds = FileInventory::none().kinds();
+    let max_age = Some(args.prometheus.metrics_max_age).filter(|age| !age.is_zero());
+    let since = Timestamp::now() - max_age.unwrap_or(MAX_AGE);
+    let mut exports = Vec::new();
+    for rule in &config.rules {
+        let found = client.series(&rule.series_query, since).await;
+        let found = found.with_context(|| format!("cannot list the series of {}", rule.path))?;
+        exports.push(export::export(rule, &found, &kinds));
+    }
+    if let Some(path) = &args.config_out {
+        let written = configuration(&text, &exports)?;
+        fs::write(path, written).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let warnings = exports.iter().enumerate().fold(String::new(), |mut text, (index, export)| {
+        for kept in &export.kept {
+            let _infallible =
+                writeln!(text, "warning: rules[{index}]: kept for {}: {}", kept.what, kept.why);
+        }
+        text
+    });
+    Ok(Report { text: recording_rules(args.format, &exports), warnings })
+}
+
+fn recording_rules(format: Format, exports: &[Export]) -> String {
+    let (head, indent) = match format {
+        Format::File => ("", ""),
+        Format::Prometheusrule => (
+            "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata: {name: \
+             plimsoll}\nspec:\n",
+            "  ",
+        ),
+    };
+    let mut text = format!("{head}{indent}groups:\n{indent}- name: plimsoll\n{indent}  rules:");
+    let mut recorded = exports.iter().flat_map(|export| &export.recorded).peekable();
+    text.push_str(if recorded.peek().is_some() { "\n" } else { " []\n" });
+    for Recorded { series, promql, .. } in recorded {
+        text += &format!("{indent}  - {}\n", json!({"record": series, "expr": promql}));
+    }
+    text
+}
+
+/// The configuration with recorded series in the place of what was exported.
+fn configuration(text: &str, exports: &[Export]) -> anyhow::Result<String> {
+    let file: Option<Map<String, Value>> = serde_saphyr::from_str(text)?;
+    let mut file = file.unwrap_or_default();
+    let rules = file.remove("rules").unwrap_or_default();
+    let mut out = String::from(
+        "# Reads recorded series: a metric selector in a request finds none of the labels that\n\
+         # they lost.\nrules:\n",
+    );
+    for (index, export) in exports.iter().enumerate() {
+        for kept in &export.kept {
+            let why = kept.why.replace(['\n', '\r'], " ");
+            out += &format!("# Not recorded: {}: {why}\n", kept.what.escape_debug());
+        }
+        // What has not been seen might come, so a rule goes only if all of it is recorded.
+        if export.recorded.is_empty() || !export.kept.is_empty() {
+            out += &format!("- {}\n", rules.get(index).unwrap_or(&Value::Null));
+        }
+        for recorded in &export.recorded {
+            out += &format!("- {}\n", reading_rule(recorded));
+        }
+    }
+    if exports.is_empty() {
+        out += "  []\n";
+    }
+    for (key, value) in file {
+        out += &format!("{}: {value}\n", json!(key));
+    }
+    Ok(out)
+}
+
+fn reading_rule(recorded: &Recorded) -> Value {
+    let resource = |(label, group, resource): &(String, String, String)| {
+        (label.clone(), json!({"group": group, "resource": resource}))
+    };
+    let overrides: Map<String, Value> = recorded.overrides.iter().map(resource).collect();
+    json!({
+        "seriesQuery": recorded.series,
+        "name": {"matches": "^.*$", "as": recorded.metric.replace('$', "$$")},
+        "resources": {"overrides": overrides},
+        "metricsQuery": "<<.Series>>{<<.LabelMatchers>>}",
+    })
+}
