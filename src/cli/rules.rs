@@ -3,6 +3,7 @@
 //!
 //! Both are YAML whose values are written as JSON, with comments for what could not be exported.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -87,6 +88,7 @@ pub async fn run(args: RulesArgs) -> anyhow::Result<Report> {
         let found = found.with_context(|| format!("cannot list the series of {}", rule.path))?;
         exports.push(export::export(rule, &found, &kinds));
     }
+    drop_hidden(&mut exports);
     if let Some(path) = &args.config_out {
         let written = configuration(&text, &exports)?;
         fs::write(path, written).with_context(|| format!("cannot write {}", path.display()))?;
@@ -101,6 +103,14 @@ pub async fn run(args: RulesArgs) -> anyhow::Result<Report> {
     Ok(Report { text: recording_rules(args.format, &exports), warnings })
 }
 
+/// Of two rules for one metric of one kind the later serves it.
+fn drop_hidden(exports: &mut [Export]) {
+    let mut seen = BTreeSet::new();
+    for export in exports.iter_mut().rev() {
+        export.recorded.retain(|recorded| seen.insert(recorded.series.clone()));
+    }
+}
+
 fn recording_rules(format: Format, exports: &[Export]) -> String {
     let (head, indent) = match format {
         Format::File => ("", ""),
@@ -110,13 +120,15 @@ fn recording_rules(format: Format, exports: &[Export]) -> String {
             "  ",
         ),
     };
-    let mut text = format!("{head}{indent}groups:\n{indent}- name: plimsoll\n{indent}  rules:");
-    let mut recorded = exports.iter().flat_map(|export| &export.recorded).peekable();
-    text.push_str(if recorded.peek().is_some() { "\n" } else { " []\n" });
-    for Recorded { series, promql, .. } in recorded {
-        text += &format!("{indent}  - {}\n", json!({"record": series, "expr": promql}));
-    }
-    text
+    let recorded: Vec<String> = exports
+        .iter()
+        .flat_map(|export| &export.recorded)
+        .map(|Recorded { series, promql, .. }| json!({"record": series, "expr": promql}))
+        .map(|rule| format!("{indent}  - {rule}\n"))
+        .collect();
+    let rules =
+        if recorded.is_empty() { " []\n".to_owned() } else { format!("\n{}", recorded.concat()) };
+    format!("{head}{indent}groups:\n{indent}- name: plimsoll\n{indent}  rules:{rules}")
 }
 
 /// The configuration with recorded series in the place of what was exported.
@@ -124,41 +136,44 @@ fn configuration(text: &str, exports: &[Export]) -> anyhow::Result<String> {
     let file: Option<Map<String, Value>> = serde_saphyr::from_str(text)?;
     let mut file = file.unwrap_or_default();
     let rules = file.remove("rules").unwrap_or_default();
-    let mut out = String::from(
-        "# Reads recorded series: a metric selector in a request finds none of the labels that\n\
-         # they lost.\nrules:\n",
-    );
+    let mut lines = vec![
+        "# Reads recorded series: a metric selector in a request finds none of the labels that"
+            .to_owned(),
+        "# they lost.".to_owned(),
+        if exports.is_empty() { "rules: []" } else { "rules:" }.to_owned(),
+    ];
     for (index, export) in exports.iter().enumerate() {
-        for kept in &export.kept {
+        let rule = rules.get(index).unwrap_or(&Value::Null);
+        lines.extend(export.kept.iter().map(|kept| {
             let why = kept.why.replace(['\n', '\r'], " ");
-            out += &format!("# Not recorded: {}: {why}\n", kept.what.escape_debug());
-        }
+            format!("# Not recorded: {}: {why}", kept.what.escape_debug())
+        }));
         // What has not been seen might come, so a rule goes only if all of it is recorded.
         if export.recorded.is_empty() || !export.kept.is_empty() {
-            out += &format!("- {}\n", rules.get(index).unwrap_or(&Value::Null));
+            lines.push(format!("- {rule}"));
         }
-        for recorded in &export.recorded {
-            out += &format!("- {}\n", reading_rule(recorded));
-        }
+        let reading = |recorded| format!("- {}", reading_rule(recorded, rule));
+        lines.extend(export.recorded.iter().map(reading));
     }
-    if exports.is_empty() {
-        out += "  []\n";
-    }
-    for (key, value) in file {
-        out += &format!("{}: {value}\n", json!(key));
-    }
-    Ok(out)
+    lines.extend(file.iter().map(|(key, value)| format!("{}: {value}", json!(key))));
+    lines.push(String::new());
+    Ok(lines.join("\n"))
 }
 
-fn reading_rule(recorded: &Recorded) -> Value {
+/// What becomes of values, such as NaN, stays as the rule has it.
+fn reading_rule(recorded: &Recorded, rule: &Value) -> Value {
     let resource = |(label, group, resource): &(String, String, String)| {
         (label.clone(), json!({"group": group, "resource": resource}))
     };
     let overrides: Map<String, Value> = recorded.overrides.iter().map(resource).collect();
-    json!({
+    let mut reading = json!({
         "seriesQuery": recorded.series,
         "name": {"matches": "^.*$", "as": recorded.metric.replace('$', "$$")},
         "resources": {"overrides": overrides},
         "metricsQuery": "<<.Series>>{<<.LabelMatchers>>}",
-    })
+    });
+    if let (Some(compat), Some(reading)) = (rule.get("compat"), reading.as_object_mut()) {
+        reading.insert("compat".to_owned(), compat.clone());
+    }
+    reading
 }

@@ -10,7 +10,7 @@ use crate::cli::access::AccessArgs;
 use crate::cluster::authz;
 use crate::cluster::name::NamespacedName;
 use crate::model::duration;
-use crate::prometheus::Verb;
+use crate::prometheus::{self, Verb};
 use crate::serve::tls::MinimumVersion;
 use crate::telemetry::LogFormat;
 
@@ -115,8 +115,8 @@ pub struct PrometheusArgs {
 
 impl PrometheusArgs {
     /// The backend that the flags describe; an error where `--prometheus-url` is no URL.
-    pub fn settings(&self) -> Result<crate::prometheus::Settings, url::ParseError> {
-        Ok(crate::prometheus::Settings {
+    pub fn settings(&self) -> Result<prometheus::Settings, url::ParseError> {
+        Ok(prometheus::Settings {
             verb: self.prometheus_verb,
             ca_file: self.prometheus_ca_file.clone(),
             client_cert_file: self.prometheus_client_tls_cert_file.clone(),
@@ -125,7 +125,7 @@ impl PrometheusArgs {
             headers: self.prometheus_header.clone(),
             auth_config: self.prometheus_auth_config.clone(),
             in_cluster: self.prometheus_auth_incluster,
-            ..crate::prometheus::Settings::new(self.prometheus_url.parse()?)
+            ..prometheus::Settings::new(self.prometheus_url.parse()?)
         })
     }
 }
