@@ -3,6 +3,8 @@
 //!
 //! Both are YAML whose values are written as JSON, with comments for what could not be exported.
 
+mod ordered;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -14,6 +16,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use self::ordered::Ordered;
 use super::serve::PrometheusArgs;
 use crate::cluster::file::FileInventory;
 use crate::config;
@@ -133,9 +136,11 @@ fn recording_rules(format: Format, exports: &[Export]) -> String {
 
 /// The configuration with recorded series in the place of what was exported.
 fn configuration(text: &str, exports: &[Export]) -> anyhow::Result<String> {
-    let file: Option<Map<String, Value>> = serde_saphyr::from_str(text)?;
-    let mut file = file.unwrap_or_default();
-    let rules = file.remove("rules").unwrap_or_default();
+    let file: Ordered = serde_saphyr::from_str(text)?;
+    let rules = match file.get("rules") {
+        Some(Ordered::List(rules)) => rules.as_slice(),
+        _ => &[],
+    };
     let mut lines = vec![
         "# Reads recorded series: a metric selector in a request finds none of the labels that"
             .to_owned(),
@@ -143,7 +148,7 @@ fn configuration(text: &str, exports: &[Export]) -> anyhow::Result<String> {
         if exports.is_empty() { "rules: []" } else { "rules:" }.to_owned(),
     ];
     for (index, export) in exports.iter().enumerate() {
-        let rule = rules.get(index).unwrap_or(&Value::Null);
+        let rule = rules.get(index).unwrap_or(&Ordered::Leaf(Value::Null));
         lines.extend(export.kept.iter().map(|kept| {
             let why = kept.why.replace(['\n', '\r'], " ");
             format!("# Not recorded: {}: {why}", kept.what.escape_debug())
@@ -155,25 +160,27 @@ fn configuration(text: &str, exports: &[Export]) -> anyhow::Result<String> {
         let reading = |recorded| format!("- {}", reading_rule(recorded, rule));
         lines.extend(export.recorded.iter().map(reading));
     }
-    lines.extend(file.iter().map(|(key, value)| format!("{}: {value}", json!(key))));
+    if let Ordered::Map(entries) = &file {
+        let others = entries.iter().filter(|(key, _)| key != "rules");
+        lines.extend(others.map(|(key, value)| format!("{}: {value}", json!(key))));
+    }
     lines.push(String::new());
     Ok(lines.join("\n"))
 }
 
 /// What becomes of values, such as NaN, stays as the rule has it.
-fn reading_rule(recorded: &Recorded, rule: &Value) -> Value {
+fn reading_rule(recorded: &Recorded, rule: &Ordered) -> String {
     let resource = |(label, group, resource): &(String, String, String)| {
         (label.clone(), json!({"group": group, "resource": resource}))
     };
     let overrides: Map<String, Value> = recorded.overrides.iter().map(resource).collect();
-    let mut reading = json!({
-        "seriesQuery": recorded.series,
-        "name": {"matches": "^.*$", "as": recorded.metric.replace('$', "$$")},
-        "resources": {"overrides": overrides},
-        "metricsQuery": "<<.Series>>{<<.LabelMatchers>>}",
-    });
-    if let (Some(compat), Some(reading)) = (rule.get("compat"), reading.as_object_mut()) {
-        reading.insert("compat".to_owned(), compat.clone());
-    }
-    reading
+    let compat = rule.get("compat").map(|compat| format!(", \"compat\": {compat}"));
+    format!(
+        "{{\"seriesQuery\": {}, \"name\": {}, \"resources\": {}, \"metricsQuery\": {}{}}}",
+        json!(recorded.series),
+        json!({"matches": "^.*$", "as": recorded.metric.replace('$', "$$")}),
+        json!({"overrides": overrides}),
+        json!("<<.Series>>{<<.LabelMatchers>>}"),
+        compat.unwrap_or_default()
+    )
 }
