@@ -17,7 +17,6 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tracing::{info, warn};
-use url::Url;
 
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
@@ -126,18 +125,7 @@ fn warn_of(config: &Config) {
 }
 
 fn backend(args: &PrometheusArgs, metrics: &Metrics) -> anyhow::Result<prometheus::Client> {
-    let url = Url::parse(&args.prometheus_url).context("--prometheus-url is not a URL")?;
-    let settings = prometheus::Settings {
-        verb: args.prometheus_verb,
-        ca_file: args.prometheus_ca_file.clone(),
-        client_cert_file: args.prometheus_client_tls_cert_file.clone(),
-        client_key_file: args.prometheus_client_tls_key_file.clone(),
-        token_file: args.prometheus_token_file.clone(),
-        headers: args.prometheus_header.clone(),
-        auth_config: args.prometheus_auth_config.clone(),
-        in_cluster: args.prometheus_auth_incluster,
-        ..prometheus::Settings::new(url)
-    };
+    let settings = args.settings().context("--prometheus-url is not a URL")?;
     Ok(prometheus::Client::new(settings, metrics.backend("default"))?)
 }
 

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod certs;
 pub mod ignored;
+pub mod rules;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use std::ffi::OsString;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::certs::CertsArgs;
+use self::rules::RulesArgs;
 use self::serve::ServeArgs;
 
 /// The program that prometheus-adapter's chart names as the first argument. It is left out, so that
@@ -42,6 +44,8 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Print, check or issue certificates.
     Certs(CertsArgs),
+    /// Turn the rules of a configuration into something else.
+    Rules(Box<RulesArgs>),
 }
 
 /// Which program was asked for.
@@ -51,6 +55,8 @@ pub enum Program {
     Serve(Box<Invocation>),
     /// `plimsoll certs`
     Certs(CertsArgs),
+    /// `plimsoll rules`
+    Rules(Box<RulesArgs>),
 }
 
 /// What was typed for `serve`, checked as far as one flag by itself can be.
@@ -73,6 +79,7 @@ pub fn parse(
     let cli = Cli::from_arg_matches(&matches)?;
     let serve = match cli.command {
         Some(Command::Certs(certs)) => return Ok(Program::Certs(certs)),
+        Some(Command::Rules(rules)) => return Ok(Program::Rules(rules)),
         Some(Command::Serve(serve)) => *serve,
         None => cli.serve,
     };

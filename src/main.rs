@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use plimsoll::app;
-use plimsoll::cli::{self, Program, certs};
+use plimsoll::cli::{self, Program, certs, rules};
 use plimsoll::config::ConfigError;
 use plimsoll::telemetry::{self, chain};
 
@@ -25,12 +25,15 @@ fn main() -> ExitCode {
         Program::Serve(invocation) => {
             serve(*invocation).map(|()| ExitCode::SUCCESS).inspect_err(log_why_not)
         }
-        Program::Certs(args) => look_after(args).inspect_err(|error| {
-            // Nobody is left to tell if this cannot be written.
-            let _unwritten = writeln!(io::stderr(), "error: {}", chain(error.as_ref()));
-        }),
+        Program::Certs(args) => look_after(args).inspect_err(print),
+        Program::Rules(args) => export(*args).inspect_err(print),
     };
     ended.unwrap_or(ExitCode::FAILURE)
+}
+
+fn print(error: &anyhow::Error) {
+    // Nobody is left to tell if this cannot be written.
+    let _unwritten = writeln!(io::stderr(), "error: {}", chain(error.as_ref()));
 }
 
 /// One line, or one for each mistake of the configuration.
@@ -49,6 +52,14 @@ fn look_after(args: certs::CertsArgs) -> anyhow::Result<ExitCode> {
     let report = runtime.block_on(certs::run(args))?;
     io::stdout().write_all(report.text.as_bytes())?;
     Ok(if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn export(args: rules::RulesArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(rules::run(args))?;
+    io::stdout().write_all(report.text.as_bytes())?;
+    io::stderr().write_all(report.warnings.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn serve(invocation: cli::Invocation) -> anyhow::Result<()> {

@@ -2,5 +2,6 @@
 //!
 //! Pure: definitions and results go in, queries and values come out.
 
+pub mod composite;
 pub mod decision;
 pub mod forecast;

@@ -37,8 +37,21 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    // The command line names the settings of those who are set by it.
-    ("cli", &["cluster", "model", "pki", "prometheus", "serve", "telemetry"]),
+    // The command line names the settings of those who are set by it, and exports rules.
+    (
+        "cli",
+        &[
+            "cluster",
+            "config",
+            "engine",
+            "model",
+            "pki",
+            "prometheus",
+            "promql",
+            "serve",
+            "telemetry",
+        ],
+    ),
     ("cluster", &["engine", "model", "pki", "tasks", "telemetry"]),
     ("config", &["model", "promql"]),
     ("engine", &["config", "model", "promql", "signals", "telemetry"]),

@@ -10,7 +10,7 @@ use crate::cli::access::AccessArgs;
 use crate::cluster::authz;
 use crate::cluster::name::NamespacedName;
 use crate::model::duration;
-use crate::prometheus::Verb;
+use crate::prometheus::{self, Verb};
 use crate::serve::tls::MinimumVersion;
 use crate::telemetry::LogFormat;
 
@@ -119,6 +119,23 @@ pub struct PrometheusArgs {
     /// How old a series' last sample may be for it to be listed; 0 means the relist interval.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::parse_go)]
     pub metrics_max_age: Duration,
+}
+
+impl PrometheusArgs {
+    /// The backend that the flags describe; an error where `--prometheus-url` is no URL.
+    pub fn settings(&self) -> Result<prometheus::Settings, url::ParseError> {
+        Ok(prometheus::Settings {
+            verb: self.prometheus_verb,
+            ca_file: self.prometheus_ca_file.clone(),
+            client_cert_file: self.prometheus_client_tls_cert_file.clone(),
+            client_key_file: self.prometheus_client_tls_key_file.clone(),
+            token_file: self.prometheus_token_file.clone(),
+            headers: self.prometheus_header.clone(),
+            auth_config: self.prometheus_auth_config.clone(),
+            in_cluster: self.prometheus_auth_incluster,
+            ..prometheus::Settings::new(self.prometheus_url.parse()?)
+        })
+    }
 }
 
 /// Where the servers listen and with which certificate.

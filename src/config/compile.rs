@@ -80,8 +80,10 @@ impl Compiler<'_, '_> {
             name,
             metrics_query,
             no_data,
+            enforce_namespace_label,
             compat,
         } = rule;
+        let enforced_label = self.enforced_label(enforce_namespace_label);
         let series_query = self.series_query(series_query);
         let filters = self.filters(series_filters.unwrap_or_default());
         let file::Resources { template, overrides, namespaced } = resources.unwrap_or_default();
@@ -109,6 +111,7 @@ impl Compiler<'_, '_> {
             window,
             namespaced,
             no_data: no_data?,
+            enforced_label: enforced_label?,
             compat: compat.unwrap_or_default(),
         })
     }
@@ -151,6 +154,18 @@ impl Compiler<'_, '_> {
             }
         }
         (filters.len() == count).then_some(filters)
+    }
+
+    /// `Some(None)` where the key is not there.
+    #[expect(clippy::option_option, reason = "the outer one is whether it could be compiled")]
+    fn enforced_label(&mut self, label: Option<Text>) -> Option<Option<String>> {
+        let Some(label) = label else { return Some(None) };
+        if is_label_name(&label.value) {
+            return Some(Some(label.value));
+        }
+        let what = "this is no label name of Prometheus: write the label that names the namespace";
+        self.error(Some(&label), "enforceNamespaceLabel", what);
+        None
     }
 
     fn namespaced(&mut self, namespaced: Option<&Spanned<bool>>) -> bool {

@@ -98,6 +98,7 @@ pub(super) struct Rule {
     pub(super) name: Option<Name>,
     pub(super) metrics_query: Option<Text>,
     pub(super) no_data: Option<Spanned<NoData>>,
+    pub(super) enforce_namespace_label: Option<Text>,
     pub(super) compat: Option<Compat>,
 }
 

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 pub use self::merged::MergedQuery;
 use super::compat::Compat;
+use super::isolate::{IsolateError, isolate};
 use super::matcher::{MatcherError, Matchers};
 use super::naming::{Filter, Namer};
 use super::resources::{ResourceError, Resources};
-use super::template::{QueryArguments, Template, TemplateError};
+use super::template::{Field, QueryArguments, Template, TemplateError};
 use crate::model::no_data::NoData;
 use crate::model::object::{GroupResource, Kind, Kinds, Scope};
 use crate::model::selector::Selector;
@@ -43,6 +44,9 @@ pub struct Rule {
     pub namespaced: bool,
     /// What is served where the backend has nothing.
     pub no_data: NoData,
+    /// `enforceNamespaceLabel`: the label that limits every selector of a query to the namespace
+    /// that asks, whatever the template says.
+    pub enforced_label: Option<String>,
     /// Switches.
     pub compat: Compat,
 }
@@ -56,12 +60,35 @@ pub struct Query {
     pub object_label: String,
 }
 
+/// A rule's query for one object, and for all objects of its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renderings {
+    /// The query for one.
+    pub single: String,
+    /// The matchers in it that name the object.
+    pub single_matchers: String,
+    /// The query for all.
+    pub all: String,
+    /// The matchers in it that stand for those of the object.
+    pub all_matchers: String,
+    /// The label that names the object.
+    pub object_label: String,
+}
+
 /// Why a request makes no query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// The template rendered to nothing; one that is missing does.
     #[error("{0} renders to an empty query")]
     Empty(String),
+    /// A limit to one namespace cannot be put into the query.
+    #[error("{rule}.enforceNamespaceLabel does not let this query pass")]
+    Isolation {
+        /// Where the rule stands.
+        rule: String,
+        /// Why not.
+        source: IsolateError,
+    },
     /// The request's selector has no equivalent in PromQL.
     #[error(transparent)]
     Matcher(#[from] MatcherError),
@@ -131,7 +158,44 @@ impl Rule {
         let object_label = self.label_for(kind, kinds)?;
         matchers.names(&object_label, names);
         let promql = self.render(series, matchers, vec![object_label.clone()])?;
+        let asking = match (kind.scope, names) {
+            (Scope::Namespaced, _) => namespace,
+            // The metric of a namespace is its own.
+            (Scope::Cluster, [name]) if kind.is_namespace() => Some(*name),
+            (Scope::Cluster, _) => None,
+        };
+        let promql = self.isolated(promql, asking.unwrap_or_default())?;
         Ok(Query { promql, object_label })
+    }
+
+    /// The queries for one object of a kind and for all of them, in all namespaces: what has to be
+    /// judged before the latter stands for the former. `None` where the template looks at the
+    /// names that are asked for, or where the rule limits its queries to one namespace.
+    pub fn renderings(
+        &self,
+        series: &str,
+        kind: &Kind,
+        kinds: &Kinds,
+    ) -> Result<Option<Renderings>, QueryError> {
+        if self.query.uses(Field::LabelValuesByName) || self.enforced_label.is_some() {
+            return Ok(None);
+        }
+        let object_label = self.label_for(kind, kinds)?;
+        let mut labels = vec![object_label.clone()];
+        if kind.scope == Scope::Namespaced {
+            labels.insert(0, self.namespace_label(kinds)?);
+        }
+        let (mut one, mut all) = (Matchers::default(), Matchers::default());
+        for label in &labels {
+            // A value that no template has by chance.
+            one.equal(label, "plimsoll-rendering");
+            all.any(label);
+        }
+        let (single_matchers, all_matchers) =
+            (one.clone().into_parts().0, all.clone().into_parts().0);
+        let single = self.render(series, one, vec![object_label.clone()])?;
+        let all = self.render(series, all, labels)?;
+        Ok(Some(Renderings { single, single_matchers, all, all_matchers, object_label }))
     }
 
     /// The query for an external metric.
@@ -146,10 +210,19 @@ impl Rule {
         if self.namespaced && !namespace.is_empty() {
             matchers.equal(&self.namespace_label(kinds)?, namespace);
         }
-        self.render(series, matchers, Vec::new())
+        let promql = self.render(series, matchers, Vec::new())?;
+        self.isolated(promql, namespace)
     }
 
-    fn namespace_label(&self, kinds: &Kinds) -> Result<String, QueryError> {
+    /// Where the rule says so, the query limited to the namespace that asks, which there has to be.
+    fn isolated(&self, promql: String, namespace: &str) -> Result<String, QueryError> {
+        let Some(label) = &self.enforced_label else { return Ok(promql) };
+        isolate(&promql, label, namespace)
+            .map_err(|source| QueryError::Isolation { rule: self.path.clone(), source })
+    }
+
+    /// The label that names the namespace.
+    pub fn namespace_label(&self, kinds: &Kinds) -> Result<String, QueryError> {
         let namespaces = GroupResource { group: String::new(), resource: "namespaces".to_owned() };
         match kinds.resolve(&namespaces) {
             Some(kind) => self.label_for(kind, kinds),

@@ -67,7 +67,10 @@ pub fn external<'a>(served: &Served, namespace: &'a str, kinds: &Kinds) -> Optio
 
 fn looks_at_matchers_alone(served: &Served) -> bool {
     let query = &served.rule.query;
-    query.uses(Field::LabelMatchers) && !query.uses(Field::LabelValuesByName)
+    // An enforced label holds one namespace.
+    served.rule.enforced_label.is_none()
+        && query.uses(Field::LabelMatchers)
+        && !query.uses(Field::LabelValuesByName)
 }
 
 /// A query and the namespaces that it is asked for.

@@ -29,12 +29,23 @@ impl RealPrometheus {
     /// Starts one on data in the `OpenMetrics` text form, with timestamps, and waits until it
     /// answers. `None`, with a line that says so, where `prometheus` is not installed.
     pub(crate) fn start(openmetrics: &str) -> Option<Self> {
+        Self::start_with(openmetrics, "global: {}\n", "")
+    }
+
+    /// The same with a file of rules, which it evaluates each second.
+    pub(crate) fn start_recording(openmetrics: &str, rules: &str) -> Option<Self> {
+        let config = "global: {evaluation_interval: 1s}\nrule_files: [rules.yml]\n";
+        Self::start_with(openmetrics, config, rules)
+    }
+
+    fn start_with(openmetrics: &str, config: &str, rules: &str) -> Option<Self> {
         if !is_installed("prometheus", &["--version"]) {
             return None;
         }
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        fs::write(path("prometheus.yml"), "global: {}\n").unwrap();
+        fs::write(path("prometheus.yml"), config).unwrap();
+        fs::write(path("rules.yml"), rules).unwrap();
         fs::write(path("data.om"), openmetrics).unwrap();
         let loaded = Command::new("promtool")
             .args(["tsdb", "create-blocks-from", "openmetrics"])
