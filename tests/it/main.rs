@@ -22,3 +22,4 @@ mod readme;
 mod resource_metrics;
 mod standalone;
 mod support;
+mod tables;
