@@ -14,6 +14,7 @@ pub mod certificates;
 pub mod client;
 mod definitions;
 mod discovery;
+pub mod events;
 mod explain;
 pub mod file;
 mod follow;
@@ -24,6 +25,7 @@ pub mod lease;
 pub mod name;
 mod partial;
 pub mod reviews;
+pub mod status;
 pub mod watch;
 
 use std::sync::Arc;

@@ -19,6 +19,7 @@ mod hpa;
 mod manifests;
 mod promises;
 mod readme;
+mod reports;
 mod resource_metrics;
 mod standalone;
 mod support;
