@@ -80,8 +80,9 @@
 //!
 //! What is not there on purpose: state other than a certificate, in a Secret or on disk; a way to
 //! change anything through the API; a lock on the hot way; objects' contents beyond names and
-//! labels, but for a few fields of a few kinds; a log line per request; traits with one implementation, the engine's ports apart;
-//! mocks of libraries: tests talk to fakes over sockets, or to the real thing.
+//! labels, but for a few fields of a few kinds; a log line per request; traits with one
+//! implementation, the engine's ports apart; mocks of libraries: tests talk to fakes over sockets,
+//! or to the real thing.
 //!
 //! # Where to find what
 //!

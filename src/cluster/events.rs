@@ -253,12 +253,12 @@ impl EventWriter {
             .chain_update([0])
             .chain_update(message)
             .finalize();
-        let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         let name: String = subject.name.chars().take(200).collect();
         Event {
             metadata: ObjectMeta {
                 namespace: Some(namespace.to_owned()),
-                name: Some(format!("{}.{digest}", name.trim_end_matches(['.', '-']))),
+                name: Some(format!("{}.{digest:016x}", name.trim_end_matches(['.', '-']))),
                 ..ObjectMeta::default()
             },
             event_time: Some(MicroTime(Timestamp::now())),

@@ -136,7 +136,7 @@ impl Statuses {
             }
             tokio::select! {
                 () = self.rounds(&client) => {}
-                _ = lost.wait_for(|held| !held) => {}
+                lost = lost.wait_for(|held| !held) => if lost.is_err() { return },
             }
         }
     }
@@ -146,14 +146,10 @@ impl Statuses {
         loop {
             for (subject, wanted) in self.due() {
                 let write = write(client, &subject, &wanted);
-                let outcome = match timeout(DEADLINE, write).await {
-                    Ok(outcome) => {
-                        outcome.map_err(|error| (is_gone(&error), explain::client(&error)))
-                    }
-                    Err(_) => {
-                        let reason = format!("the API server did not answer within {DEADLINE:?}");
-                        Err((false, reason))
-                    }
+                let outcome = if let Ok(outcome) = timeout(DEADLINE, write).await {
+                    outcome.map_err(|error| (is_gone(&error), explain::client(&error)))
+                } else {
+                    Err((false, format!("the API server did not answer within {DEADLINE:?}")))
                 };
                 if let Err((false, reason)) = &outcome
                     && logged.as_ref() != Some(reason)

@@ -15,8 +15,8 @@ use super::inventory::{Object, Objects, Owner};
 use super::object::Kind;
 use super::service::Service;
 
-/// How many controllers there may be between a pod and the object: a Deployment has one, a CronJob
-/// too.
+/// How many controllers there may be between a pod and the object: a Deployment has one, and so has
+/// a `CronJob`.
 const MOST_BETWEEN: usize = 4;
 
 /// Where the pods of an object are looked for.

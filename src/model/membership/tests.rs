@@ -47,7 +47,7 @@ fn world() -> World {
     pod("shop", "lost-1", "front", set("lost"));
     pod("bank", "web-a-1", "front", set("web-a"));
     let mut replica_sets = Objects::default();
-    let mut between = |objects: &mut Objects, namespace: &str, name: &str, owner| {
+    let between = |objects: &mut Objects, namespace: &str, name: &str, owner| {
         let labels = labels(&[]);
         objects.insert(namespace, Arc::new(Object { name: name.into(), labels, owner }));
     };
@@ -135,7 +135,7 @@ fn controllers_in_a_circle_are_nobodys() {
     let mut replica_sets = Objects::default();
     let itself = Some(owner("apps/v1", "ReplicaSet", "ring"));
     let ring = |owner| Arc::new(Object { name: "ring".into(), labels: labels(&[]), owner });
-    replica_sets.insert("shop", ring(itself.clone()));
+    replica_sets.insert("shop", ring(itself));
     let (between, services) = ([(&sets, &replica_sets)], Objects::default());
     let sources = Sources { pods: &replica_sets, between: &between, services: &services };
     assert_eq!(Membership::of(&kind("apps", "Deployment", "d"), sources).iter().count(), 0);
