@@ -17,6 +17,7 @@
 
 pub mod answer;
 pub mod catalog;
+pub mod decisions;
 pub mod demand;
 pub mod discovery;
 pub mod error;
@@ -37,6 +38,7 @@ use jiff::Timestamp;
 
 use self::answer::{Answer, Evaluation};
 use self::catalog::Catalog;
+use self::decisions::Decisions;
 use self::demand::{Demand, Demands, Inserted, Slot};
 use self::error::Error;
 use self::plan::Plan;
@@ -54,6 +56,7 @@ pub struct Engine<B, I> {
     inventory: I,
     catalog: ArcSwap<Catalog>,
     demands: Demands,
+    decisions: Decisions,
     refresh_interval: Duration,
 }
 
@@ -68,6 +71,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             inventory,
             catalog: ArcSwap::default(),
             demands: Demands::default(),
+            decisions: Decisions::default(),
             refresh_interval,
         }
     }
@@ -173,6 +177,11 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     /// The demands there are now.
     pub fn demands(&self) -> &Demands {
         &self.demands
+    }
+
+    /// What decision signals have decided.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     /// The inventory, for those who know kinds by name.
