@@ -5,6 +5,7 @@
 //! sentence. Then it serves until the end comes, in the order of [`crate::serve::shutdown`].
 
 mod certificates;
+mod lease;
 mod reload;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use self::lease::Leadership;
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
 use crate::apiserver::access::{Access, ClusterAccess};
@@ -68,6 +70,10 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let engine = Arc::new(Engine::new(backend, inventory, engine_settings(&args)));
     let (certificate, keeper) =
         certificates::certificate(&args.serving, &settings, client.as_ref(), &metrics).await?;
+    let leadership = match &client {
+        Some(client) => Leadership::new(&args.serving, client).await,
+        None => None,
+    };
     let secure = Listener::bind(settings.secure).await.context("--secure-port")?;
     let admin = Listener::bind(settings.admin).await.context("--admin-port")?;
 
@@ -86,7 +92,12 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let tls = certificate.config();
     let fresh = certificate.keep_fresh(certified, stop.clone());
     tasks::spawn_until(stop.clone(), "serving certificate", fresh);
-    let lease = keeper.map(|keeper| keeper.start(&stop));
+    let lease = leadership.map(|leadership| {
+        if let Some(keeper) = keeper {
+            keeper.start(leadership.held.clone(), &stop);
+        }
+        leadership.start(&stop)
+    });
     let poll = args.config_poll_interval;
     let follow =
         reload::follow(settings.config, text, poll, changed, metrics.clone(), stop.clone());

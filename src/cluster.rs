@@ -2,7 +2,8 @@
 //! kept there.
 //!
 //! Kinds and objects come from a file or from an API server, and both implement the engine's port
-//! [`Inventory`]; name, labels and controller are all that is kept of an object. Who asks
+//! [`Inventory`]; name, labels and controller are all that is kept of an object, and a little of the
+//! `spec` of a few kinds ([`Snapshots`]). Who asks
 //! ([`authn`]) and what they may ([`authz`]) is the API server's to say. The serving certificate
 //! ([`certificates`]) is made by the holder of a [`lease`].
 
@@ -13,25 +14,38 @@ pub mod certificates;
 pub mod client;
 mod definitions;
 mod discovery;
+pub mod events;
 mod explain;
 pub mod file;
 mod follow;
 mod intern;
+mod keep;
 mod kinds;
 pub mod lease;
-mod metadata;
 pub mod name;
+mod partial;
 pub mod reviews;
+pub mod status;
 pub mod watch;
 
 use std::sync::Arc;
 
+use tokio::sync::watch as channel;
+
 use crate::engine::ports::{Inventory, InventoryError};
+use crate::model::autoscaler::Autoscaler;
+use crate::model::custom::{CustomKind, CustomObject};
 use crate::model::inventory::Objects;
+use crate::model::limit_range::LimitRange;
 use crate::model::object::{Kind, Kinds};
+use crate::model::service::Service;
 
 use file::FileInventory;
 use watch::{WatchInventory, WatchState};
+
+/// All objects of a kind as they were seen last; `None` until the first list is in. While the API
+/// server is away the last state stays.
+pub type Snapshots<T> = channel::Receiver<Option<Arc<Objects<T>>>>;
 
 /// Either inventory, for a program that learns from its flags which one it has.
 #[derive(Debug)]
@@ -48,6 +62,38 @@ impl AnyInventory {
         match self {
             Self::File(_) => Vec::new(),
             Self::Watch(watch) => watch.watches(),
+        }
+    }
+
+    /// All autoscalers.
+    pub fn autoscalers(&self) -> Snapshots<Autoscaler> {
+        match self {
+            Self::File(file) => file.autoscalers(),
+            Self::Watch(watch) => watch.autoscalers(),
+        }
+    }
+
+    /// All Services with their selectors.
+    pub fn services(&self) -> Snapshots<Service> {
+        match self {
+            Self::File(file) => file.services(),
+            Self::Watch(watch) => watch.services(),
+        }
+    }
+
+    /// All limit ranges.
+    pub fn limit_ranges(&self) -> Snapshots<LimitRange> {
+        match self {
+            Self::File(file) => file.limit_ranges(),
+            Self::Watch(watch) => watch.limit_ranges(),
+        }
+    }
+
+    /// All objects of one of our own kinds; none where its definition is not installed.
+    pub fn custom(&self, kind: CustomKind) -> Snapshots<CustomObject> {
+        match self {
+            Self::File(file) => file.custom(kind),
+            Self::Watch(watch) => watch.custom(kind),
         }
     }
 }

@@ -28,7 +28,8 @@
 //!
 //! * [`prometheus`]: the backend's client: queries and listings, within bounds.
 //! * [`cluster`]: kinds and objects, from an API server or a file; who asks and what they may;
-//!   the certificate that the replicas share, and the Lease of the one that renews it.
+//!   the certificate that the replicas share, Events and statuses, and the Lease of the one replica
+//!   that writes them.
 //!
 //! Servers:
 //!
@@ -81,8 +82,9 @@
 //!
 //! What is not there on purpose: state other than a certificate, in a Secret or on disk; a way to
 //! change anything through the API; a lock on the hot way; objects' contents beyond names and
-//! labels; a log line per request; traits with one implementation, the engine's ports apart;
-//! mocks of libraries: tests talk to fakes over sockets, or to the real thing.
+//! labels, but for a few fields of a few kinds; a log line per request; traits with one
+//! implementation, the engine's ports apart; mocks of libraries: tests talk to fakes over sockets,
+//! or to the real thing.
 //!
 //! # Where to find what
 //!

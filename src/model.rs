@@ -4,11 +4,15 @@
 
 pub mod access;
 pub mod autoscaler;
+pub mod custom;
 pub mod duration;
 pub mod inventory;
+pub mod limit_range;
+pub mod membership;
 pub mod no_data;
 pub mod object;
 pub mod quantity;
 pub mod selector;
+pub mod service;
 pub mod usage;
 pub mod value;

@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use kube::Client;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::serve::{ServingArgs, Settings};
 use crate::cluster::certificates::{self, Certificates};
-use crate::cluster::lease::{self, Lease};
 use crate::cluster::name::NamespacedName;
 use crate::pki::Provision;
 use crate::serve::certificate::{Certificate, CertificateError, Source, own_names};
@@ -65,26 +63,18 @@ pub(super) async fn certificate(
 }
 
 impl Keeper {
-    /// Starts following the Secret, and keeping it while the Lease is ours. The task that is
-    /// returned ends after the stop, when the Lease is given back.
-    pub(super) fn start(self, stop: &CancellationToken) -> JoinHandle<()> {
+    /// Starts following the Secret, and keeping it while the Lease is `held`.
+    pub(super) fn start(self, held: watch::Receiver<bool>, stop: &CancellationToken) {
         let Self { client, settings, provide } = self;
-        let NamespacedName { namespace, .. } = &settings.secret;
-        // The Lease is named as the Service: whoever serves under one name is one installation.
-        let (namespace, name) = (namespace.clone(), settings.service.name.clone());
-        let lease = lease::Settings::new(namespace, name, identity());
-        let lease = Lease::new(client.clone(), lease);
-        let (hold, held) = watch::channel(false);
         let follow = certificates::follow(client.clone(), settings.secret.clone(), provide);
         tasks::spawn_until(stop.clone(), "watch of the certificate", follow);
         let maintain = Certificates::new(client, settings).maintain(held);
         tasks::spawn_until(stop.clone(), "certificate", maintain);
-        tasks::spawn("lease", lease.run(hold, stop.clone()))
     }
 }
 
 /// Where everything is. `None` outside of a pod, unless a flag says it.
-async fn places(args: &ServingArgs) -> Option<certificates::Settings> {
+pub(super) async fn places(args: &ServingArgs) -> Option<certificates::Settings> {
     let secret = args.certificate_secret.clone();
     let service = args.service.clone();
     let namespace = match secret.as_ref().or(service.as_ref()) {
@@ -108,7 +98,7 @@ async fn namespace() -> Option<String> {
 }
 
 /// The pod's name and something that no other process has.
-fn identity() -> String {
+pub(super) fn identity() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let mut random = [0; 8];
     // Without randomness the number of the process has to tell them apart.

@@ -6,6 +6,7 @@
 
 mod contents;
 mod manifest;
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -20,13 +21,18 @@ use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::cluster::kinds;
+use crate::cluster::{Snapshots, kinds};
 use crate::engine::ports::{Inventory, InventoryError};
+use crate::model::autoscaler::Autoscaler;
+use crate::model::custom::{CustomKind, CustomObject};
 use crate::model::inventory::Objects;
+use crate::model::limit_range::LimitRange;
 use crate::model::object::{Kind, Kinds};
+use crate::model::service::Service;
 use crate::tasks;
 
-pub use contents::Contents;
+pub use contents::{Contents, Tables};
+use tables::Published;
 
 /// The largest file that is read: some 50,000 pods with all their fields.
 pub const MAX_BYTES: u64 = 256 << 20;
@@ -38,13 +44,14 @@ pub struct FileInventory(Source);
 
 #[derive(Debug)]
 enum Source {
-    None { kinds: Arc<Kinds> },
+    None { kinds: Arc<Kinds>, tables: Published },
     File { state: Arc<State>, _stop_on_drop: DropGuard },
 }
 
 #[derive(Debug)]
 struct State {
     contents: ArcSwap<Contents>,
+    tables: Published,
     problem: ArcSwapOption<FileError>,
     /// What a kind without objects has.
     none: Arc<Objects>,
@@ -86,15 +93,17 @@ pub enum FileError {
 impl FileInventory {
     /// No objects are known; the kinds are the standard ones.
     pub fn none() -> Self {
-        Self(Source::None { kinds: Arc::new(Kinds::new(kinds::standard())) })
+        let kinds = Arc::new(Kinds::new(kinds::standard()));
+        Self(Source::None { kinds, tables: Published::new(Tables::default()) })
     }
 
     /// Reads a file and looks for changes every `poll`. Must be called on a Tokio runtime.
     pub async fn open(path: PathBuf, poll: Duration) -> Result<Self, FileError> {
         let read = blocking(&path, read).await?;
         let digest = read.digest;
-        let contents = blocking(&path, move |path| parse(path, &read.bytes)).await?;
+        let mut contents = blocking(&path, move |path| parse(path, &read.bytes)).await?;
         let state = Arc::new(State {
+            tables: Published::new(std::mem::take(&mut contents.tables)),
             contents: ArcSwap::from_pointee(contents),
             problem: ArcSwapOption::empty(),
             none: Arc::default(),
@@ -112,12 +121,39 @@ impl FileInventory {
             Source::File { state, .. } => state.problem.load_full(),
         }
     }
+
+    /// All autoscalers.
+    pub fn autoscalers(&self) -> Snapshots<Autoscaler> {
+        self.tables().autoscalers.subscribe()
+    }
+
+    /// All Services with their selectors.
+    pub fn services(&self) -> Snapshots<Service> {
+        self.tables().services.subscribe()
+    }
+
+    /// All limit ranges.
+    pub fn limit_ranges(&self) -> Snapshots<LimitRange> {
+        self.tables().limit_ranges.subscribe()
+    }
+
+    /// All objects of one of our own kinds.
+    pub fn custom(&self, kind: CustomKind) -> Snapshots<CustomObject> {
+        self.tables().custom(kind).subscribe()
+    }
+
+    fn tables(&self) -> &Published {
+        match &self.0 {
+            Source::None { tables, .. } => tables,
+            Source::File { state, .. } => &state.tables,
+        }
+    }
 }
 
 impl Inventory for FileInventory {
     fn kinds(&self) -> Arc<Kinds> {
         match &self.0 {
-            Source::None { kinds } => Arc::clone(kinds),
+            Source::None { kinds, .. } => Arc::clone(kinds),
             Source::File { state, .. } => Arc::clone(&state.contents.load().kinds),
         }
     }
@@ -159,7 +195,8 @@ async fn follow(path: PathBuf, digest: ContentDigest, poll: Duration, state: Arc
             continue;
         }
         match blocking(&path, move |path| parse(path, &read.bytes)).await {
-            Ok(contents) => {
+            Ok(mut contents) => {
+                state.tables.publish(std::mem::take(&mut contents.tables));
                 state.contents.store(Arc::new(contents));
                 state.problem.store(None);
                 tracing::info!(path = %path.display(), "objects reloaded");

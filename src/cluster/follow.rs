@@ -11,18 +11,19 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use futures_util::{Stream, StreamExt as _};
-use kube::core::{ApiResource, ObjectMeta};
+use kube::core::ApiResource;
 use kube::runtime::watcher::{self, DefaultBackoff, Event};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::{self, RESPOND};
 use super::explain;
-use super::intern::{Interner, OwnerRef};
-use super::metadata::Metadata;
+use super::intern::Interner;
+use super::partial::{Keep, Partial};
+use super::watch::WatchState;
 use crate::model::inventory::{Object, Objects};
-use crate::model::object::Kind;
+use crate::model::object::{Kind, Kinds};
 
 /// At most ten states a second: each copies the list of the namespaces that changed.
 const PUBLISH: Duration = Duration::from_millis(100);
@@ -36,10 +37,12 @@ const ANSWERED: Duration = RESPOND.saturating_add(Duration::from_secs(1));
 
 /// The objects of one kind as they were seen last.
 #[derive(Debug)]
-pub(super) struct Follow {
+pub(super) struct Follow<T = Object> {
     kind: Arc<Kind>,
     /// `None` until the first list is in.
-    objects: ArcSwapOption<Objects>,
+    objects: ArcSwapOption<Objects<T>>,
+    /// The same for those who wait for the next.
+    states: watch::Sender<Option<Arc<Objects<T>>>>,
     progress: watch::Sender<Progress>,
     failures: AtomicU64,
     created: Instant,
@@ -62,11 +65,12 @@ pub(super) struct Failure {
     pub(super) reason: Arc<str>,
 }
 
-impl Follow {
+impl<T: Keep> Follow<T> {
     pub(super) fn new(kind: Arc<Kind>) -> Self {
         Self {
             kind,
             objects: ArcSwapOption::empty(),
+            states: watch::Sender::default(),
             progress: watch::Sender::default(),
             failures: AtomicU64::new(0),
             created: Instant::now(),
@@ -74,13 +78,37 @@ impl Follow {
         }
     }
 
-    pub(super) fn kind(&self) -> &Arc<Kind> {
-        &self.kind
+    /// The objects as they were seen last.
+    pub(super) fn current(&self) -> Option<Arc<Objects<T>>> {
+        self.objects.load_full()
     }
 
-    /// The objects as they were seen last.
-    pub(super) fn current(&self) -> Option<Arc<Objects>> {
-        self.objects.load_full()
+    /// The objects as they are seen from now on; `None` until the first list is in.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Arc<Objects<T>>>> {
+        self.states.subscribe()
+    }
+
+    /// There is no such kind, and hence no objects of it.
+    pub(super) fn clear(&self) {
+        self.publish(Arc::default());
+        self.progress.send_modify(|progress| progress.failure = None);
+    }
+
+    fn publish(&self, objects: Arc<Objects<T>>) {
+        self.objects.store(Some(Arc::clone(&objects)));
+        self.states.send_replace(Some(objects));
+    }
+
+    /// How well they are followed, for metrics.
+    pub(super) fn state(&self) -> WatchState {
+        let failure = self.failure();
+        WatchState {
+            resource: self.kind.group_resource(),
+            objects: self.current().map(|objects| objects.len()),
+            age: failure.as_ref().map_or(Duration::ZERO, |failure| failure.since.elapsed()),
+            failure: failure.map(|failure| failure.reason),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
     }
 
     /// Notes that somebody asks now.
@@ -95,18 +123,13 @@ impl Follow {
         self.created.elapsed().saturating_sub(asked)
     }
 
-    /// How often a list or watch has failed.
-    pub(super) fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
-    }
-
     /// Why they are not up to date.
-    pub(super) fn failure(&self) -> Option<Failure> {
+    fn failure(&self) -> Option<Failure> {
         self.progress.borrow().failure.clone()
     }
 
     /// Waits until the first list is in or an attempt at it has failed.
-    pub(super) async fn first(&self) -> Result<Arc<Objects>, Arc<str>> {
+    pub(super) async fn first(&self) -> Result<Arc<Objects<T>>, Arc<str>> {
         let mut progress = self.progress.subscribe();
         let failure = match progress.wait_for(|now| now.listed || now.failure.is_some()).await {
             Ok(now) => now.failure.clone(),
@@ -118,6 +141,35 @@ impl Follow {
         })
     }
 
+    /// Follows while there is such a kind, for ever.
+    pub(super) async fn run_while_there(
+        self: Arc<Self>,
+        client: Client,
+        mut kinds: watch::Receiver<Arc<Kinds>>,
+    ) {
+        let resource = self.kind.group_resource();
+        let is_there = |kinds: &Arc<Kinds>| {
+            kinds.resolve(&resource).is_some_and(|kind| {
+                kind.group == resource.group && kind.plural == resource.resource
+            })
+        };
+        loop {
+            if !is_there(&kinds.borrow_and_update()) {
+                self.clear();
+            }
+            if kinds.wait_for(is_there).await.is_err() {
+                return;
+            }
+            let run = Arc::clone(&self).run(client.clone());
+            tokio::select! {
+                () = run => {}
+                _ = kinds.wait_for(|kinds| !is_there(kinds)) => {
+                    tracing::info!(kind = %resource, "not followed any more: the kind is gone");
+                }
+            }
+        }
+    }
+
     /// Follows for ever.
     pub(super) async fn run(self: Arc<Self>, client: Client) {
         let resource = ApiResource {
@@ -127,7 +179,7 @@ impl Follow {
             kind: self.kind.kind.clone(),
             plural: self.kind.plural.clone(),
         };
-        let api = Api::<Metadata>::all_with(client::with_paced_watches(client), &resource);
+        let api = Api::<Partial<T>>::all_with(client::with_paced_watches(client), &resource);
         let config = watcher::Config::default().page_size(PAGE);
         let mut backoff = DefaultBackoff::default();
         let mut interner = Interner::default();
@@ -143,8 +195,8 @@ impl Follow {
     /// Takes up events until the stream is of no use any more; says why.
     async fn consume(
         &self,
-        mut events: Pin<&mut impl Stream<Item = watcher::Result<Event<Metadata>>>>,
-        mut view: View<'_>,
+        mut events: Pin<&mut impl Stream<Item = watcher::Result<Event<Partial<T>>>>>,
+        mut view: View<'_, T>,
         backoff: &mut DefaultBackoff,
     ) -> String {
         // When the last attempt after a failure began.
@@ -167,11 +219,11 @@ impl Follow {
             };
             heard = Instant::now();
             match step {
-                Step::Publish => view.publish(&self.objects),
+                Step::Publish => self.publish(view.publish()),
                 Step::Resumed => self.recovered(),
                 Step::Event(Some(Ok(event))) => {
                     if view.apply(event) {
-                        view.publish(&self.objects);
+                        self.publish(view.publish());
                         self.listed();
                     }
                     if failing && view.listing.is_none() {
@@ -179,7 +231,9 @@ impl Follow {
                     }
                 }
                 Step::Event(Some(Err(error))) => {
-                    view.publish_if_changed(&self.objects);
+                    if view.changed {
+                        self.publish(view.publish());
+                    }
                     view.listing = None;
                     self.interrupted(&error);
                     sleep(next_delay(backoff)).await;
@@ -244,92 +298,95 @@ fn next_delay(backoff: &mut DefaultBackoff) -> Duration {
 }
 
 #[expect(clippy::large_enum_variant, reason = "one lives on the stack for one step")]
-enum Step {
+enum Step<T: Keep> {
     Publish,
     Resumed,
-    Event(Option<watcher::Result<Event<Metadata>>>),
+    Event(Option<watcher::Result<Event<Partial<T>>>>),
 }
 
 /// The state as events make it, ahead of the published one.
-struct View<'a> {
-    objects: Objects,
+struct View<'a, T> {
+    objects: Objects<T>,
     /// A list that is not complete yet.
-    listing: Option<Objects>,
+    listing: Option<Objects<T>>,
     interner: &'a mut Interner,
     changed: bool,
+    /// Some objects were left out, and that was told.
+    full: bool,
     /// When the next state may be published.
     publish_at: Instant,
 }
 
-impl<'a> View<'a> {
-    fn new(published: Option<Arc<Objects>>, interner: &'a mut Interner) -> Self {
+impl<'a, T: Keep> View<'a, T> {
+    fn new(published: Option<Arc<Objects<T>>>, interner: &'a mut Interner) -> Self {
         Self {
             objects: published.map(|objects| (*objects).clone()).unwrap_or_default(),
             listing: None,
             interner,
             changed: false,
+            full: false,
             publish_at: Instant::now(),
         }
     }
 
     /// Takes up an event; true where it completes a list.
-    fn apply(&mut self, event: Event<Metadata>) -> bool {
+    fn apply(&mut self, event: Event<Partial<T>>) -> bool {
         match event {
             Event::Init => self.listing = Some(Objects::default()),
-            Event::InitApply(metadata) => {
-                let (namespace, object) = self.object(&metadata.0);
+            Event::InitApply(Partial { metadata, spec }) => {
+                let object = T::keep(&metadata, spec, self.interner);
+                let namespace = metadata.namespace.as_deref().unwrap_or_default();
                 // What has not changed is kept once while the old state serves.
-                let object = match self.objects.get(namespace, &object.name) {
+                let object = match self.objects.get(namespace, object.name()) {
                     Some(known) if **known == object => Arc::clone(known),
                     _ => Arc::new(object),
                 };
-                self.listing.get_or_insert_default().insert(namespace, object);
+                let listing = self.listing.get_or_insert_default();
+                if insert(listing, namespace, object).is_none() {
+                    self.overflow();
+                }
             }
             Event::InitDone => {
                 self.objects = self.listing.take().unwrap_or_default();
                 return true;
             }
-            Event::Apply(metadata) => {
-                let (namespace, object) = self.object(&metadata.0);
-                self.changed |= self.objects.insert(namespace, Arc::new(object));
+            Event::Apply(Partial { metadata, spec }) => {
+                let object = T::keep(&metadata, spec, self.interner);
+                let namespace = metadata.namespace.as_deref().unwrap_or_default();
+                match insert(&mut self.objects, namespace, Arc::new(object)) {
+                    Some(changed) => self.changed |= changed,
+                    None => self.overflow(),
+                }
             }
-            Event::Delete(metadata) => {
-                let namespace = metadata.namespace().unwrap_or_default();
-                self.changed |= self.objects.remove(&namespace, &metadata.name_any());
+            Event::Delete(Partial { metadata, .. }) => {
+                let namespace = metadata.namespace.as_deref().unwrap_or_default();
+                let name = metadata.name.as_deref().unwrap_or_default();
+                self.changed |= self.objects.remove(namespace, name);
             }
         }
         false
     }
 
-    /// The namespace of an object, and what is kept of it.
-    fn object<'b>(&mut self, metadata: &'b ObjectMeta) -> (&'b str, Object) {
-        // The map is sorted by key already.
-        let labels = metadata.labels.iter().flatten();
-        let mut owners = metadata.owner_references.iter().flatten();
-        let controller = owners.find(|owner| owner.controller == Some(true));
-        let object = self.interner.object(
-            metadata.name.as_deref().unwrap_or_default(),
-            labels.map(|(key, value)| (key.as_str(), value.as_str())),
-            controller.map(|owner| OwnerRef {
-                api_version: &owner.api_version,
-                kind: &owner.kind,
-                name: &owner.name,
-            }),
-        );
-        (metadata.namespace.as_deref().unwrap_or_default(), object)
-    }
-
-    fn publish_if_changed(&mut self, published: &ArcSwapOption<Objects>) {
-        if self.changed {
-            self.publish(published);
+    fn overflow(&mut self) {
+        if !std::mem::replace(&mut self.full, true) {
+            let kept = T::MOST;
+            tracing::error!(kept, "there are more objects than can be kept: the last are left out");
         }
     }
 
-    fn publish(&mut self, published: &ArcSwapOption<Objects>) {
-        published.store(Some(Arc::new(self.objects.clone())));
+    /// The state to be published.
+    fn publish(&mut self) -> Arc<Objects<T>> {
         self.changed = false;
         self.publish_at = Instant::now() + PUBLISH;
+        Arc::new(self.objects.clone())
     }
+}
+
+/// Adds an object or changes it, and says whether that made a difference; `None` where there is no
+/// room for another.
+fn insert<T: Keep>(objects: &mut Objects<T>, namespace: &str, object: Arc<T>) -> Option<bool> {
+    let room = objects.len() < T::MOST || objects.contains(namespace, object.name());
+    room.then(|| objects.insert(namespace, object))
 }
 
 #[cfg(test)]
@@ -337,7 +394,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pod(name: &str, app: &str, resource_version: &str) -> Metadata {
+    fn pod(name: &str, app: &str, resource_version: &str) -> Partial<Object> {
         serde_json::from_value(json!({
             "apiVersion": "meta.k8s.io/v1",
             "kind": "PartialObjectMetadata",

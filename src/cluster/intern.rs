@@ -51,12 +51,7 @@ impl Interner {
         labels: impl Iterator<Item = (&'a str, &'a str)>,
         owner: Option<OwnerRef<'_>>,
     ) -> Object {
-        if self.len() >= self.sweep_at {
-            self.sweep();
-        }
-        let labels: Vec<_> =
-            labels.map(|(key, value)| (self.text(key), self.text(value))).collect();
-        let labels = shared(&mut self.label_sets, labels.as_slice(), |labels| labels.into());
+        let labels = self.labels(labels);
         let owner = owner.map(|OwnerRef { api_version, kind, name }| {
             let owner = Owner {
                 api_version: self.text(api_version),
@@ -68,7 +63,21 @@ impl Interner {
         Object { name: name.into(), labels, owner }
     }
 
-    fn text(&mut self, text: &str) -> Arc<str> {
+    /// A set of labels, sorted by key.
+    pub(super) fn labels<'a>(
+        &mut self,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> LabelSet {
+        let labels: Vec<_> =
+            labels.map(|(key, value)| (self.text(key), self.text(value))).collect();
+        shared(&mut self.label_sets, labels.as_slice(), |labels| labels.into())
+    }
+
+    /// A text that many objects have.
+    pub(super) fn text(&mut self, text: &str) -> Arc<str> {
+        if self.len() >= self.sweep_at {
+            self.sweep();
+        }
         shared(&mut self.texts, text, |text| text.into())
     }
 

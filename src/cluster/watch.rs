@@ -4,24 +4,32 @@
 //! while. Reading is lock-free; while the API server is away the last state serves. Kinds are
 //! looked up again every few minutes, and sooner when their definitions change or somebody asks
 //! for one that is not known.
+//!
+//! Of a few kinds more is kept than metadata. Each of these is followed from the first time that
+//! somebody subscribes to it, while there is such a kind.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use kube::Client;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::definitions;
 pub use super::discovery::DiscoveryError;
 use super::discovery::{self, Catalog};
 use super::follow::Follow;
+use super::partial::Keep;
+use super::{Snapshots, definitions, keep};
 use crate::engine::ports::{Inventory, InventoryError};
+use crate::model::autoscaler::Autoscaler;
+use crate::model::custom::{CustomKind, CustomObject};
 use crate::model::inventory::Objects;
+use crate::model::limit_range::LimitRange;
 use crate::model::object::{GroupResource, Kind, Kinds};
+use crate::model::service::Service;
 use crate::tasks;
 
 /// How often the kinds are looked up without a reason.
@@ -64,7 +72,10 @@ pub struct WatchState {
 struct Shared {
     client: Client,
     catalog: ArcSwap<Catalog>,
+    /// Those of the catalog, for those who wait for one.
+    kinds: watch::Sender<Arc<Kinds>>,
     follows: ArcSwap<Follows>,
+    tables: Tables,
     /// Held while `follows` is replaced.
     change: Mutex<()>,
     /// Somebody asked for a kind that is not known.
@@ -75,6 +86,17 @@ struct Shared {
 }
 
 type Follows = HashMap<Arc<Kind>, Following>;
+
+/// The kinds of which more is kept, as far as somebody has subscribed to them.
+#[derive(Default)]
+struct Tables {
+    autoscalers: Table<Autoscaler>,
+    services: Table<Service>,
+    limit_ranges: Table<LimitRange>,
+    custom: [Table<CustomObject>; CustomKind::ALL.len()],
+}
+
+type Table<T> = OnceLock<Arc<Follow<T>>>;
 
 #[derive(Clone, Debug)]
 struct Following {
@@ -89,8 +111,10 @@ impl WatchInventory {
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
             client,
+            kinds: watch::Sender::new(Arc::clone(&catalog.kinds)),
             catalog: ArcSwap::from_pointee(catalog),
             follows: ArcSwap::default(),
+            tables: Tables::default(),
             change: Mutex::default(),
             unknown: Notify::new(),
             redefined: Notify::new(),
@@ -115,22 +139,55 @@ impl WatchInventory {
         Ok(Self { shared, _stop_on_drop: stop.drop_guard() })
     }
 
-    /// How well each kind is followed that was asked for.
+    /// How well each kind is followed that was asked for. Where a kind is followed in two ways,
+    /// this is the worse of them.
     pub fn watches(&self) -> Vec<WatchState> {
+        let Tables { autoscalers, services, limit_ranges, custom } = &self.shared.tables;
         let follows = self.shared.follows.load();
-        let state = |following: &Following| {
-            let failure = following.follow.failure();
-            WatchState {
-                resource: following.follow.kind().group_resource(),
-                objects: following.follow.current().map(|objects| objects.len()),
-                age: failure.as_ref().map_or(Duration::ZERO, |failure| failure.since.elapsed()),
-                failure: failure.map(|failure| failure.reason),
-                failures: following.follow.failures(),
-            }
-        };
-        let mut states: Vec<_> = follows.values().map(state).collect();
+        let mut states: Vec<_> =
+            follows.values().map(|following| following.follow.state()).collect();
+        states.extend(autoscalers.get().map(|follow| follow.state()));
+        states.extend(services.get().map(|follow| follow.state()));
+        states.extend(limit_ranges.get().map(|follow| follow.state()));
+        states.extend(custom.iter().filter_map(OnceLock::get).map(|follow| follow.state()));
         states.sort_by(|one, other| one.resource.cmp(&other.resource));
+        states.dedup_by(|next, kept| {
+            let same = next.resource == kept.resource;
+            if same {
+                let failures = kept.failures + next.failures;
+                if next.age > kept.age {
+                    std::mem::swap(next, kept);
+                }
+                kept.failures = failures;
+            }
+            same
+        });
         states
+    }
+
+    /// All autoscalers.
+    pub fn autoscalers(&self) -> Snapshots<Autoscaler> {
+        self.shared.subscribe(&self.shared.tables.autoscalers, keep::autoscalers)
+    }
+
+    /// All Services with their selectors.
+    pub fn services(&self) -> Snapshots<Service> {
+        self.shared.subscribe(&self.shared.tables.services, keep::services)
+    }
+
+    /// All limit ranges.
+    pub fn limit_ranges(&self) -> Snapshots<LimitRange> {
+        self.shared.subscribe(&self.shared.tables.limit_ranges, keep::limit_ranges)
+    }
+
+    /// All objects of one of our own kinds; none while its definition is not installed.
+    pub fn custom(&self, kind: CustomKind) -> Snapshots<CustomObject> {
+        let table = match kind {
+            CustomKind::ClusterSignal => &self.shared.tables.custom[0],
+            CustomKind::Exemption => &self.shared.tables.custom[1],
+            CustomKind::Signal => &self.shared.tables.custom[2],
+        };
+        self.shared.subscribe(table, || keep::custom(kind))
     }
 }
 
@@ -172,6 +229,18 @@ impl Inventory for WatchInventory {
 }
 
 impl Shared {
+    /// What is kept of a kind, which is followed from now on.
+    fn subscribe<T: Keep>(&self, table: &Table<T>, kind: impl FnOnce() -> Kind) -> Snapshots<T> {
+        let start = || {
+            let follow = Arc::new(Follow::new(Arc::new(kind())));
+            let kinds = self.kinds.subscribe();
+            let run = Arc::clone(&follow).run_while_there(self.client.clone(), kinds);
+            tasks::spawn_until(self.stop.child_token(), "watch of a table", run);
+            follow
+        };
+        table.get_or_init(start).subscribe()
+    }
+
     /// The follower of a kind, started where there is none.
     fn follow(&self, kind: &Arc<Kind>) -> Arc<Follow> {
         let _change = self.change.lock().unwrap_or_else(PoisonError::into_inner);
@@ -203,6 +272,7 @@ impl Shared {
             match discovery::discover(&self.client, &self.catalog.load_full()).await {
                 Ok(catalog) => {
                     self.forget_kinds_missing_in(&catalog);
+                    self.kinds.send_replace(Arc::clone(&catalog.kinds));
                     self.catalog.store(Arc::new(catalog));
                     failing = false;
                 }

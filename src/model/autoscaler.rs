@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::inventory::Named;
 use super::selector::Selector;
 
 /// One `HorizontalPodAutoscaler` of `autoscaling/v2`.
@@ -21,6 +22,12 @@ pub struct Autoscaler {
     pub max_replicas: i32,
     /// `spec.metrics` in order; entries of an unknown type are left out.
     pub metrics: Vec<MetricSource>,
+}
+
+impl Named for Autoscaler {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// An object that another names: it is in the same namespace, or in none.

@@ -1,4 +1,7 @@
 //! The objects of one kind at one moment, found by namespace and labels.
+//!
+//! Of most kinds an [`Object`] is kept; of a few more than that, in types of their own, which lie
+//! in [`Objects`] all the same.
 
 #[cfg(test)]
 mod tests;
@@ -48,27 +51,55 @@ impl Object {
     }
 }
 
+/// What is kept of an object, whichever kind it is of.
+pub trait Named {
+    /// `metadata.name`.
+    fn name(&self) -> &str;
+}
+
+impl Named for Object {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 /// All objects of one kind at one moment; immutable, so that readers need no lock.
 ///
 /// Cluster-scoped objects are under the empty namespace. Cloning shares everything; a change of
 /// one object copies the list of its namespace alone.
-#[derive(Clone, Debug, Default)]
-pub struct Objects {
-    namespaces: HashMap<Arc<str>, Arc<Vec<Arc<Object>>>>,
+#[derive(Debug)]
+pub struct Objects<T = Object> {
+    namespaces: HashMap<Arc<str>, Arc<Vec<Arc<T>>>>,
+    len: usize,
 }
 
-impl Objects {
+impl<T> Clone for Objects<T> {
+    fn clone(&self) -> Self {
+        Self { namespaces: self.namespaces.clone(), len: self.len }
+    }
+}
+
+impl<T> Default for Objects<T> {
+    fn default() -> Self {
+        Self { namespaces: HashMap::new(), len: 0 }
+    }
+}
+
+impl<T: Named + PartialEq> Objects<T> {
     /// Adds an object or replaces the one of the same name; false where it is there already as it
     /// is.
-    pub fn insert(&mut self, namespace: &str, object: Arc<Object>) -> bool {
+    pub fn insert(&mut self, namespace: &str, object: Arc<T>) -> bool {
         let objects = match self.namespaces.get_mut(namespace) {
             Some(objects) => objects,
             None => self.namespaces.entry(namespace.into()).or_default(),
         };
-        match find(objects, &object.name) {
+        match find(objects, object.name()) {
             Ok(index) if objects[index] == object => return false,
             Ok(index) => Arc::make_mut(objects)[index] = object,
-            Err(index) => Arc::make_mut(objects).insert(index, object),
+            Err(index) => {
+                Arc::make_mut(objects).insert(index, object);
+                self.len += 1;
+            }
         }
         true
     }
@@ -82,12 +113,56 @@ impl Objects {
             return false;
         };
         Arc::make_mut(objects).remove(index);
+        self.len -= 1;
         if objects.is_empty() {
             self.namespaces.remove(namespace);
         }
         true
     }
 
+    /// The object of that name.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<&Arc<T>> {
+        let objects = self.in_namespace(namespace);
+        find(objects, name).ok().map(|index| &objects[index])
+    }
+
+    /// Whether there is an object of that name.
+    pub fn contains(&self, namespace: &str, name: &str) -> bool {
+        self.get(namespace, name).is_some()
+    }
+
+    /// The objects of a namespace in the order of an API list.
+    pub fn in_namespace(&self, namespace: &str) -> &[Arc<T>] {
+        self.namespaces.get(namespace).map_or(&[], |objects| objects)
+    }
+
+    /// The same as it is shared: as long as it is this one, nothing in the namespace has changed.
+    pub fn list(&self, namespace: &str) -> Option<&Arc<Vec<Arc<T>>>> {
+        self.namespaces.get(namespace)
+    }
+
+    /// The namespaces that have some, each with its objects; in no order.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&Arc<str>, &[Arc<T>])> {
+        self.namespaces.iter().map(|(namespace, objects)| (namespace, objects.as_slice()))
+    }
+
+    /// All objects, those of one namespace together.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.namespaces.values().flat_map(|objects| objects.iter())
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Objects {
     /// The names of the objects that a selector matches, in the order of an API list.
     pub fn select<'a>(
         &'a self,
@@ -99,40 +174,9 @@ impl Objects {
             .filter(|object| object.is_selected_by(selector))
             .map(|object| object.name.as_ref())
     }
-
-    /// The object of that name.
-    pub fn get(&self, namespace: &str, name: &str) -> Option<&Arc<Object>> {
-        let objects = self.in_namespace(namespace);
-        find(objects, name).ok().map(|index| &objects[index])
-    }
-
-    /// Whether there is an object of that name.
-    pub fn contains(&self, namespace: &str, name: &str) -> bool {
-        self.get(namespace, name).is_some()
-    }
-
-    /// The objects of a namespace in the order of an API list.
-    pub fn in_namespace(&self, namespace: &str) -> &[Arc<Object>] {
-        self.namespaces.get(namespace).map_or(&[], |objects| objects)
-    }
-
-    /// The same as it is shared: as long as it is this one, nothing in the namespace has changed.
-    pub fn list(&self, namespace: &str) -> Option<&Arc<Vec<Arc<Object>>>> {
-        self.namespaces.get(namespace)
-    }
-
-    /// How many objects there are.
-    pub fn len(&self) -> usize {
-        self.namespaces.values().map(|objects| objects.len()).sum()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.namespaces.is_empty()
-    }
 }
 
 /// The index of a name, or the one that it would have.
-fn find(objects: &[Arc<Object>], name: &str) -> Result<usize, usize> {
-    objects.binary_search_by(|object| object.name.as_ref().cmp(name))
+fn find<T: Named>(objects: &[Arc<T>], name: &str) -> Result<usize, usize> {
+    objects.binary_search_by(|object| object.name().cmp(name))
 }

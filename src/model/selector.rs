@@ -109,6 +109,25 @@ impl Selector {
         Ok(Self { requirements })
     }
 
+    /// Puts requirements together that were written as fields of an object, as apimachinery's
+    /// `LabelSelectorAsSelector` does: keys and values have to be such as a label can have.
+    pub fn from_requirements(requirements: Vec<Requirement>) -> Result<Self, SelectorError> {
+        let mut requirements = requirements;
+        for Requirement { key, operator, values } in &mut requirements {
+            values.sort_unstable();
+            values.dedup();
+            if values.is_empty() && matches!(operator, Operator::In | Operator::NotIn) {
+                let rule = "for 'in', 'notin' operators, values set can't be empty";
+                return Err(SelectorError::Invalid(format!("values: Invalid value: []: {rule}")));
+            }
+            let texts: Vec<&str> = values.iter().map(String::as_str).collect();
+            validate::key(key)?;
+            validate::values(key, *operator, &texts)?;
+        }
+        requirements.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(Self { requirements })
+    }
+
     /// The requirements, sorted by key.
     pub fn requirements(&self) -> &[Requirement] {
         &self.requirements

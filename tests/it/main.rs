@@ -21,6 +21,8 @@ mod isolation;
 mod manifests;
 mod promises;
 mod readme;
+mod reports;
 mod resource_metrics;
 mod standalone;
 mod support;
+mod tables;

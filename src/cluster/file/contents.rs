@@ -6,13 +6,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kube::core::Version;
+use kube::core::{ObjectMeta, Version};
 
-use super::manifest::{Definition, Entry, Error};
+use super::manifest::{Definition, Entry, Error, Spec};
 use crate::cluster::intern::{Interner, OwnerRef};
 use crate::cluster::kinds;
+use crate::cluster::partial::Keep;
+use crate::model::autoscaler::Autoscaler;
+use crate::model::custom::{CustomKind, CustomObject};
 use crate::model::inventory::Objects;
+use crate::model::limit_range::LimitRange;
 use crate::model::object::{GroupResource, Kind, Kinds, Scope};
+use crate::model::service::Service;
 
 /// The kinds and objects of a file.
 #[derive(Debug)]
@@ -21,13 +26,57 @@ pub struct Contents {
     pub kinds: Arc<Kinds>,
     /// The objects of each kind that has some.
     pub objects: HashMap<GroupResource, Arc<Objects>>,
+    /// More of the kinds of which more is kept.
+    pub tables: Tables,
+}
+
+/// What is kept beside metadata, of each kind of which something is.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// All autoscalers.
+    pub autoscalers: Objects<Autoscaler>,
+    /// All Services with their selectors.
+    pub services: Objects<Service>,
+    /// All limit ranges.
+    pub limit_ranges: Objects<LimitRange>,
+    /// The objects of our own kinds.
+    pub custom: HashMap<CustomKind, Objects<CustomObject>>,
+}
+
+impl Tables {
+    fn insert(&mut self, entry: &mut Entry, interner: &mut Interner) {
+        let spec = std::mem::take(&mut entry.spec);
+        match spec {
+            Spec::Autoscaler(spec) => insert(&mut self.autoscalers, entry, spec, interner),
+            Spec::Service(spec) => insert(&mut self.services, entry, spec, interner),
+            Spec::LimitRange(spec) => insert(&mut self.limit_ranges, entry, spec, interner),
+            Spec::Custom(kind, spec) => {
+                insert(self.custom.entry(kind).or_default(), entry, spec, interner);
+            }
+            Spec::Ignored | Spec::Definition(_) => {}
+        }
+    }
+}
+
+fn insert<T: Keep>(
+    objects: &mut Objects<T>,
+    entry: &Entry,
+    spec: T::Spec,
+    interner: &mut Interner,
+) {
+    let metadata = ObjectMeta {
+        name: Some(entry.name.clone()),
+        namespace: Some(entry.namespace.clone()),
+        ..ObjectMeta::default()
+    };
+    objects.insert(&entry.namespace, Arc::new(T::keep(&metadata, spec, interner)));
 }
 
 impl Contents {
     /// Puts the entries of a file in order.
     ///
     /// The same object twice is one object, as in a file made by two overlapping commands; the
-    /// same name with other labels is an error, since one of them is not true.
+    /// same name with other labels or another spec is an error, since one of them is not true.
     pub(super) fn new(entries: Vec<Entry>) -> Result<Self, Error> {
         let known = KnownKinds::of(&entries);
         let mut seen: HashMap<(usize, &str, &str), &Entry> = HashMap::new();
@@ -37,17 +86,22 @@ impl Contents {
             let Some(first) = seen.insert((index, &entry.namespace, &entry.name), entry) else {
                 continue;
             };
-            if first.labels != entry.labels {
-                return Err(entry.error(format!(
-                    "{} is on line {} already, with other labels",
-                    entry.describe(),
-                    first.place.line,
-                )));
-            }
+            let differs = match () {
+                () if first.labels != entry.labels => "other labels",
+                () if first.spec != entry.spec => "another spec",
+                () => continue,
+            };
+            return Err(entry.error(format!(
+                "{} is on line {} already, with {differs}",
+                entry.describe(),
+                first.place.line,
+            )));
         }
         let mut interner = Interner::default();
         let mut objects: HashMap<usize, Objects> = HashMap::new();
-        for entry in entries {
+        let mut tables = Tables::default();
+        for mut entry in entries {
+            tables.insert(&mut entry, &mut interner);
             let labels = entry.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
             let owner = entry.owner.as_ref().map(|owner| OwnerRef {
                 api_version: &owner.api_version,
@@ -62,7 +116,7 @@ impl Contents {
             .into_iter()
             .map(|(index, objects)| (known.all[index].group_resource(), Arc::new(objects)))
             .collect();
-        Ok(Self { kinds: Arc::new(Kinds::new(known.all)), objects })
+        Ok(Self { kinds: Arc::new(Kinds::new(known.all)), objects, tables })
     }
 }
 
@@ -114,8 +168,10 @@ impl KnownKinds {
         for kind in kinds::standard() {
             known.add(kind);
         }
-        for definition in entries.iter().filter_map(|entry| entry.definition.as_ref()) {
-            known.add(defined(definition));
+        for entry in entries {
+            if let Spec::Definition(definition) = &entry.spec {
+                known.add(defined(definition));
+            }
         }
         let exact = known.all.len();
         for entry in entries {

@@ -1,8 +1,9 @@
 //! Reads what `kubectl get … -o yaml` or `-o json` prints: one `List`, one typed list, or several
 //! documents.
 //!
-//! Of each object only kind, namespace, name, labels and controller are kept; the rest is checked to be YAML
-//! and passed over. JSON is read as the YAML it is. Pure: the text comes in, entries go out.
+//! Of each object only kind, namespace, name, labels and controller are kept, and of a few kinds
+//! some of `spec`, provided that kind stands before it, as kubectl has it; the rest is checked to be
+//! YAML and passed over. JSON is read as the YAML it is. Pure: the text comes in, entries go out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use crate::cluster::keep::{AutoscalerSpec, CustomSpec, LimitRangeSpec, ServiceSpec};
+use crate::model::custom::{self, CustomKind};
 use crate::model::object::Scope;
 
 /// One object of a file.
@@ -28,10 +31,24 @@ pub(super) struct Entry {
     pub(super) labels: Vec<(String, String)>,
     /// The controller among `metadata.ownerReferences`.
     pub(super) owner: Option<OwnerReference>,
-    /// What a `CustomResourceDefinition` defines.
-    pub(super) definition: Option<Definition>,
+    /// What `spec` says, where it is read.
+    pub(super) spec: Spec,
     /// Where the object begins.
     pub(super) place: Place,
+}
+
+/// What is kept of `spec`, by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Spec {
+    /// Nothing.
+    #[default]
+    Ignored,
+    Autoscaler(AutoscalerSpec),
+    Custom(CustomKind, CustomSpec),
+    /// What a `CustomResourceDefinition` defines.
+    Definition(Definition),
+    LimitRange(LimitRangeSpec),
+    Service(ServiceSpec),
 }
 
 /// An entry of `metadata.ownerReferences`.
@@ -52,7 +69,7 @@ pub(super) struct Place {
 }
 
 /// The names that a `CustomResourceDefinition` gives its kind.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Definition {
     pub(super) group: String,
     pub(super) kind: String,
@@ -112,7 +129,7 @@ fn flatten(
     entries: &mut Vec<Entry>,
 ) -> Result<(), Error> {
     let place = Place { line: node.referenced.line(), document };
-    let Node { api_version, kind, metadata, items, definition } = node.value;
+    let Node { api_version, kind, metadata, items, spec } = node.value;
     let missing = |what: &str| Error::Object { place, what: format!("an object without {what}") };
     let (api_version, kind) = match (api_version, kind, inherited) {
         (Some(api_version), Some(kind), _) => (api_version, kind),
@@ -142,7 +159,7 @@ fn flatten(
             .map(|(key, value)| (key, value.unwrap_or_default()))
             .collect(),
         owner: owner_references.into_iter().flatten().find(|owner| owner.controller == Some(true)),
-        definition,
+        spec,
         place,
     });
     Ok(())
@@ -155,7 +172,7 @@ struct Node {
     kind: Option<String>,
     metadata: Option<Metadata>,
     items: Option<Vec<Spanned<Self>>>,
-    definition: Option<Definition>,
+    spec: Spec,
 }
 
 #[derive(Default, Deserialize)]
@@ -167,8 +184,7 @@ struct Metadata {
     owner_references: Option<Vec<OwnerReference>>,
 }
 
-/// By hand, because `spec` has a shape that is known only where the kind is
-/// `CustomResourceDefinition`; kubectl prints the kind first.
+/// By hand, because `spec` has a shape that depends on the kind; kubectl prints the kind first.
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Fields;
@@ -183,16 +199,12 @@ impl<'de> Deserialize<'de> for Node {
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Node, A::Error> {
                 let mut node = Node::default();
                 while let Some(field) = fields.next_key::<String>()? {
-                    let defines = node.kind.as_deref() == Some("CustomResourceDefinition");
                     match field.as_str() {
                         "apiVersion" => node.api_version = fields.next_value()?,
                         "kind" => node.kind = fields.next_value()?,
                         "metadata" => node.metadata = fields.next_value()?,
                         "items" => node.items = fields.next_value()?,
-                        "spec" if defines => {
-                            node.definition =
-                                Some(fields.next_value::<DefinitionSpec>()?.into_definition());
-                        }
+                        "spec" => node.spec = node.next_spec(&mut fields)?,
                         _ => {
                             fields.next_value::<IgnoredAny>()?;
                         }
@@ -204,6 +216,40 @@ impl<'de> Deserialize<'de> for Node {
 
         deserializer.deserialize_map(Fields)
     }
+}
+
+impl Node {
+    fn next_spec<'de, A: MapAccess<'de>>(&self, fields: &mut A) -> Result<Spec, A::Error> {
+        let api_version = self.api_version.as_deref().unwrap_or_default();
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let kind = self.kind.as_deref().unwrap_or_default();
+        Ok(match (group, version, kind) {
+            (_, _, "CustomResourceDefinition") => {
+                Spec::Definition(fields.next_value::<DefinitionSpec>()?.into_definition())
+            }
+            ("autoscaling", "v2", "HorizontalPodAutoscaler") => {
+                Spec::Autoscaler(fields.next_value::<Option<_>>()?.unwrap_or_default())
+            }
+            ("", "v1", "LimitRange") => {
+                Spec::LimitRange(fields.next_value::<Option<_>>()?.unwrap_or_default())
+            }
+            ("", "v1", "Service") => {
+                Spec::Service(fields.next_value::<Option<_>>()?.unwrap_or_default())
+            }
+            (custom::GROUP, _, kind) => {
+                match CustomKind::ALL.into_iter().find(|custom| custom.kind() == kind) {
+                    Some(custom) => Spec::Custom(custom, fields.next_value()?),
+                    None => ignored(fields)?,
+                }
+            }
+            _ => ignored(fields)?,
+        })
+    }
+}
+
+fn ignored<'de, A: MapAccess<'de>>(fields: &mut A) -> Result<Spec, A::Error> {
+    fields.next_value::<IgnoredAny>()?;
+    Ok(Spec::Ignored)
 }
 
 #[derive(Deserialize)]

@@ -106,6 +106,10 @@ fn our_account_may_do_what_it_needs(kubectl: &Kubectl<'_>) {
         "create subjectaccessreviews.authorization.k8s.io",
         "watch configmaps/extension-apiserver-authentication -n kube-system",
         "watch customresourcedefinitions.apiextensions.k8s.io",
+        "watch horizontalpodautoscalers.autoscaling -A",
+        "create events.events.k8s.io -A",
+        "patch events.events.k8s.io -A",
+        "watch limitranges -A",
         "watch secrets/plimsoll-certificates -n plimsoll",
         "create secrets/plimsoll-certificates -n plimsoll",
         "patch secrets/plimsoll-certificates -n plimsoll",
@@ -116,6 +120,8 @@ fn our_account_may_do_what_it_needs(kubectl: &Kubectl<'_>) {
         "patch apiservices.apiregistration.k8s.io/v1beta1.external.metrics.k8s.io",
     ];
     let kept = [
+        "update horizontalpodautoscalers.autoscaling -A",
+        "list events.events.k8s.io -A",
         "list secrets -n plimsoll",
         "create secrets -n plimsoll",
         "create secrets/another -n plimsoll",

@@ -62,6 +62,8 @@ struct Inner {
     groups: Vec<Value>,
     /// By the path of the collection, `/api/v1/pods`.
     collections: HashMap<String, Collection>,
+    /// The collections of whole objects.
+    whole: HashSet<String>,
     forbidden: HashSet<String>,
     stalled: HashSet<String>,
     failing: Option<StatusCode>,
@@ -181,6 +183,25 @@ impl FakeKubernetes {
             });
             let collection = inner.collections.entry(path.to_owned()).or_default();
             let key = (namespace.to_owned(), name.to_owned());
+            let event = match collection.objects.insert(key, object.clone()) {
+                Some(_) => "MODIFIED",
+                None => "ADDED",
+            };
+            collection.events.push((version, json!({"type": event, "object": object})));
+        });
+    }
+
+    /// Creates or changes a whole object, of a collection that can be asked for whole ones from
+    /// then on.
+    pub(crate) fn put_whole(&self, path: &str, mut object: Value) {
+        self.change(|inner| {
+            inner.whole.insert(path.to_owned());
+            let version = inner.version;
+            object["metadata"]["resourceVersion"] = json!(version.to_string());
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let metadata = &object["metadata"];
+            let key = (text(&metadata["namespace"]), text(&metadata["name"]));
+            let collection = inner.collections.entry(path.to_owned()).or_default();
             let event = match collection.objects.insert(key, object.clone()) {
                 Some(_) => "MODIFIED",
                 None => "ADDED",
@@ -401,7 +422,7 @@ impl State {
                     None => status(StatusCode::NOT_FOUND, "configmaps not found"),
                 }
             }
-            _ if !is_partial && path != CONFIG_MAPS => {
+            _ if !is_partial && path != CONFIG_MAPS && !inner.whole.contains(&path) => {
                 status(StatusCode::NOT_ACCEPTABLE, "this server has metadata only")
             }
             _ if query.contains_key("watch") => {
