@@ -16,6 +16,7 @@
 //! * [`pki`]: what is in a certificate, how one is issued, and when the next one is due.
 //! * [`promql`]: a rule and a request become a query, as prometheus-adapter writes it.
 //! * [`config`]: what a person writes becomes checked rules, or all mistakes at once.
+//! * [`signals`]: a declared signal becomes queries, and their results its values.
 //! * [`wire`]: what goes over the wire: JSON, protobuf, discovery, `Status`, and which form of it.
 //!
 //! The heart:
@@ -105,6 +106,7 @@ pub mod pki;
 pub mod prometheus;
 pub mod promql;
 pub mod serve;
+pub mod signals;
 pub mod tasks;
 pub mod telemetry;
 pub mod wire;

@@ -35,22 +35,23 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The command line names the settings of those who are set by it.
-    ("cli", &["cluster", "model", "pki", "prometheus", "serve", "telemetry"]),
+    ("cli", &["cluster", "model", "pki", "prometheus", "serve", "signals", "telemetry"]),
     ("cluster", &["engine", "model", "pki", "tasks", "telemetry"]),
-    ("config", &["model", "promql"]),
-    ("engine", &["config", "model", "promql", "telemetry"]),
+    ("config", &["model", "promql", "signals"]),
+    ("engine", &["config", "model", "promql", "signals", "telemetry"]),
     ("model", &[]),
     ("pki", &[]),
     ("prometheus", &["engine", "model", "telemetry"]),
     ("promql", &["model"]),
     ("serve", &["model", "pki", "tasks", "telemetry"]),
+    ("signals", &["model", "promql"]),
     ("tasks", &[]),
     ("telemetry", &[]),
     ("wire", &["model"]),
 ];
 
 /// The rooms without IO and without a clock.
-const PURE: &[&str] = &["config", "model", "pki", "promql", "wire"];
+const PURE: &[&str] = &["config", "model", "pki", "promql", "signals", "wire"];
 
 /// What pure rooms do not mention.
 const IMPURE: &[&str] = &[

@@ -1,5 +1,6 @@
 //! Files that have to load, and what is said of those that do not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -221,9 +222,9 @@ fn incomplete_resource_rules_load_with_a_warning() {
 fn a_file_of_another_shape_is_refused_with_line_and_path() {
     let cases = [
         (
-            "signals: []",
-            "c.yaml:1: signals: unknown field `signals`, expected one of rules, \
-          externalRules, resourceRules",
+            "signal: []",
+            "c.yaml:1: signal: unknown field `signal`, expected one of rules, \
+          externalRules, resourceRules, presets, signals",
         ),
         ("rules: []\nrules: []", "c.yaml:2: the key `rules` stands twice"),
         (
@@ -323,4 +324,31 @@ proptest! {
         });
         let _parsed = parse("c.yaml", &serde_json::json!({ "rules": [rule] }).to_string());
     }
+}
+
+#[test]
+fn a_preset_alone_has_the_golden_signals_of_every_kind() {
+    let config = parse("c.yaml", "presets: [istio]\n").unwrap();
+    let seen: BTreeSet<_> =
+        config.signals.iter().map(|it| format!("{}/{}", it.on, it.metric)).collect();
+    let kinds = [
+        "pods",
+        "services",
+        "deployments.apps",
+        "statefulsets.apps",
+        "daemonsets.apps",
+        "replicasets.apps",
+        "jobs.batch",
+        "namespaces",
+    ];
+    let metrics = [
+        "requests_per_second",
+        "error_ratio",
+        "latency_p50_seconds",
+        "latency_p95_seconds",
+        "latency_p99_seconds",
+    ];
+    let expected =
+        kinds.iter().flat_map(|kind| metrics.iter().map(move |it| format!("{kind}/{it}")));
+    assert_eq!((seen, config.warnings.len()), (expected.collect(), 0));
 }

@@ -1,0 +1,26 @@
+//! Signals: declared metrics that people can name, as a request rate, an error ratio, a latency
+//! quantile or an expression over them.
+//!
+//! Pure. The way of a signal: a [`definition`], written in the file or in a CRD, is
+//! [compiled](compile) with the [presets](preset) into a [`Signal`](signal::Signal). That names its
+//! [queries](query) for some namespaces, and reads a value for each object from the
+//! [tables](table) that their results make. Where the series name pods, an object's value is that
+//! of its pods together: rates add, ratios divide sums, quantiles come from merged buckets.
+
+pub mod compile;
+#[expect(unreachable_pub, reason = "KubeSchema copies the types into a block")]
+pub mod definition;
+pub mod golden;
+mod leaf;
+mod matchers;
+pub mod missing;
+pub mod preset;
+mod quantile;
+pub mod query;
+pub mod schedule;
+pub mod signal;
+pub mod smoothing;
+pub mod table;
+
+#[cfg(test)]
+mod tests;
