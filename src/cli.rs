@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod certs;
+pub mod crds;
 pub mod ignored;
 pub mod serve;
 
@@ -42,6 +43,8 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Print, check or issue certificates.
     Certs(CertsArgs),
+    /// Print the definitions of the custom resources, for `kubectl apply -f -`.
+    Crds,
 }
 
 /// Which program was asked for.
@@ -51,6 +54,8 @@ pub enum Program {
     Serve(Box<Invocation>),
     /// `plimsoll certs`
     Certs(CertsArgs),
+    /// `plimsoll crds`
+    Crds,
 }
 
 /// What was typed for `serve`, checked as far as one flag by itself can be.
@@ -73,6 +78,7 @@ pub fn parse(
     let cli = Cli::from_arg_matches(&matches)?;
     let serve = match cli.command {
         Some(Command::Certs(certs)) => return Ok(Program::Certs(certs)),
+        Some(Command::Crds) => return Ok(Program::Crds),
         Some(Command::Serve(serve)) => *serve,
         None => cli.serve,
     };

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use plimsoll::app;
-use plimsoll::cli::{self, Program, certs};
+use plimsoll::cli::{self, Program, certs, crds};
 use plimsoll::config::ConfigError;
 use plimsoll::telemetry::{self, chain};
 
@@ -25,10 +25,8 @@ fn main() -> ExitCode {
         Program::Serve(invocation) => {
             serve(*invocation).map(|()| ExitCode::SUCCESS).inspect_err(log_why_not)
         }
-        Program::Certs(args) => look_after(args).inspect_err(|error| {
-            // Nobody is left to tell if this cannot be written.
-            let _unwritten = writeln!(io::stderr(), "error: {}", chain(error.as_ref()));
-        }),
+        Program::Certs(args) => look_after(args).inspect_err(print_why_not),
+        Program::Crds => print_definitions().inspect_err(print_why_not),
     };
     ended.unwrap_or(ExitCode::FAILURE)
 }
@@ -42,6 +40,16 @@ fn log_why_not(error: &anyhow::Error) {
     for error in invalid.problems() {
         tracing::error!(error, "cannot use the configuration");
     }
+}
+
+fn print_why_not(error: &anyhow::Error) {
+    // Nobody is left to tell if this cannot be written.
+    let _unwritten = writeln!(io::stderr(), "error: {}", chain(error.as_ref()));
+}
+
+fn print_definitions() -> anyhow::Result<ExitCode> {
+    io::stdout().write_all(crds::print()?.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn look_after(args: certs::CertsArgs) -> anyhow::Result<ExitCode> {

@@ -8,6 +8,7 @@
 //! of its pods together: rates add, ratios divide sums, quantiles come from merged buckets.
 
 pub mod compile;
+pub mod crd;
 #[expect(unreachable_pub, reason = "KubeSchema copies the types into a block")]
 pub mod definition;
 pub mod golden;

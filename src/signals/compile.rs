@@ -108,7 +108,7 @@ impl Compiler<'_> {
     }
 
     fn on(&mut self, spec: &SignalSpec) -> Option<On> {
-        let on = spec.on.trim();
+        let on = spec.on().trim();
         if on == "external" {
             return Some(On::External);
         }

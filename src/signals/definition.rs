@@ -24,13 +24,20 @@ pub const MAX_INPUTS: usize = 16;
     "exactly one of requestRate, errorRatio, latencyQuantile, latencyAverage, saturation, cpu, \
      memory, query, schedule and composite has to be there"
 ))]
+#[x_kube(validation = Rule::new("has(self.on) != has(self.__true__)").message("on has to be there"))]
 pub struct SignalSpec {
     /// The name that an HPA uses.
     #[schemars(regex(pattern = r"^[a-zA-Z_:][a-zA-Z0-9_:.-]*$"), length(min = 1, max = 253))]
     pub metric: String,
     /// The kind of the objects that have it, as `deployments.apps`, or `external`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 317))]
-    pub on: String,
+    pub on: Option<String>,
+    /// What becomes of `on` where YAML 1.1 is read, as by kubectl: there the bare word is a truth
+    /// value. Write `on`; this is accepted in its place.
+    #[serde(rename = "true", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 317))]
+    pub on_in_yaml_1_1: Option<String>,
     /// Requests per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_rate: Option<RequestRate>,
@@ -70,6 +77,13 @@ pub struct SignalSpec {
     /// The name of the backend that is asked; the default backend where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
+}
+
+impl SignalSpec {
+    /// What stands under `on`; empty where nothing does.
+    pub fn on(&self) -> &str {
+        self.on.as_deref().or(self.on_in_yaml_1_1.as_deref()).unwrap_or_default()
+    }
 }
 
 /// The labels that say whose a series is.

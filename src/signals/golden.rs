@@ -38,7 +38,7 @@ pub fn golden(name: &str, preset: &Preset) -> Vec<SignalSpec> {
 fn of_kind(name: &str, preset: &Preset, on: &str) -> Vec<SignalSpec> {
     let named = |metric: &str| SignalSpec {
         metric: metric.to_owned(),
-        on: on.to_owned(),
+        on: Some(on.to_owned()),
         ..SignalSpec::default()
     };
     let preset_name = || Some(name.to_owned());
