@@ -20,5 +20,6 @@ mod manifests;
 mod promises;
 mod readme;
 mod resource_metrics;
+mod signals;
 mod standalone;
 mod support;
