@@ -4,12 +4,15 @@
 //! kinds of objects a series stands for, and which query fetches their values.
 
 pub mod compat;
+pub mod isolate;
 pub mod matcher;
 pub mod naming;
 pub mod re2;
 pub mod resource_rules;
 pub mod resources;
 pub mod rule;
+pub mod separable;
+pub mod syntax;
 pub mod template;
 pub mod window;
 

@@ -8,11 +8,14 @@
 //! of its pods together: rates add, ratios divide sums, quantiles come from merged buckets.
 
 pub mod compile;
+pub mod composite;
 pub mod crd;
 #[expect(unreachable_pub, reason = "KubeSchema copies the types into a block")]
 pub mod definition;
 pub mod golden;
+mod inputs;
 mod leaf;
+pub mod link;
 mod matchers;
 pub mod missing;
 pub mod preset;

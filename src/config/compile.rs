@@ -74,8 +74,16 @@ struct Compiler<'a, 'b> {
 impl Compiler<'_, '_> {
     /// Looks at every field before it gives up, so that all mistakes are told.
     fn rule(&mut self, rule: file::Rule) -> Option<Rule> {
-        let file::Rule { series_query, series_filters, resources, name, metrics_query, compat } =
-            rule;
+        let file::Rule {
+            series_query,
+            series_filters,
+            resources,
+            name,
+            metrics_query,
+            enforce_namespace_label,
+            compat,
+        } = rule;
+        let enforced_label = self.enforced_label(enforce_namespace_label);
         let series_query = self.series_query(series_query);
         let filters = self.filters(series_filters.unwrap_or_default());
         let file::Resources { template, overrides, namespaced } = resources.unwrap_or_default();
@@ -96,6 +104,7 @@ impl Compiler<'_, '_> {
             query: query?,
             window,
             namespaced,
+            enforced_label: enforced_label?,
             compat: compat.unwrap_or_default(),
         })
     }
@@ -138,6 +147,18 @@ impl Compiler<'_, '_> {
             }
         }
         (filters.len() == count).then_some(filters)
+    }
+
+    /// `Some(None)` where the key is not there.
+    #[expect(clippy::option_option, reason = "the outer one is whether it could be compiled")]
+    fn enforced_label(&mut self, label: Option<Text>) -> Option<Option<String>> {
+        let Some(label) = label else { return Some(None) };
+        if is_label_name(&label.value) {
+            return Some(Some(label.value));
+        }
+        let what = "this is no label name of Prometheus: write the label that names the namespace";
+        self.error(Some(&label), "enforceNamespaceLabel", what);
+        None
     }
 
     fn namespaced(&mut self, namespaced: Option<&Spanned<bool>>) -> bool {

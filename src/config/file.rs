@@ -100,6 +100,7 @@ pub(super) struct Rule {
     pub(super) resources: Option<Resources>,
     pub(super) name: Option<Name>,
     pub(super) metrics_query: Option<Text>,
+    pub(super) enforce_namespace_label: Option<Text>,
     pub(super) compat: Option<Compat>,
 }
 

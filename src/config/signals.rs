@@ -1,6 +1,6 @@
 //! The sections `presets` and `signals`.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use serde_saphyr::{Location, Spanned};
 use super::file::Entry;
 use super::places::Places;
 use super::report::Report;
-use crate::signals::compile::compile;
+use crate::signals::compile::{Mistake, compile};
 use crate::signals::definition::SignalSpec;
 use crate::signals::golden::golden;
+use crate::signals::link::link;
 use crate::signals::preset::{Preset, Presets};
 use crate::signals::signal::{On, Signal};
 
@@ -62,56 +63,72 @@ pub(super) fn signals(
     report: &mut Report<'_>,
 ) -> (Vec<Arc<Signal>>, Presets) {
     let (known, enabled) = self::presets(presets, report);
-    let mut compiled = Vec::new();
-    let mut taken = BTreeSet::new();
+    let mut declared = Declared::default();
     let mut places = Places::new(text);
+    let mut wrong = |path: &str, at, mistake: Mistake, report: &mut Report<'_>| {
+        let path = match mistake.path.as_str() {
+            "" => path.to_owned(),
+            field => format!("{path}.{field}"),
+        };
+        report.error(places.find(&path).unwrap_or(at), path, mistake.what);
+    };
     for (index, Spanned { value, referenced, .. }) in signals.into_iter().enumerate() {
         let path = format!("signals[{index}]");
         let Some(spec) = value else {
             report.error(referenced, path, "it is empty");
             continue;
         };
-        match compile(&spec, &known, None) {
+        match compile(&path, &spec, &known, None) {
             Ok(signal) => {
-                if taken.insert(name_of(&signal)) {
-                    compiled.push(Arc::new(signal));
-                } else {
-                    let what = format!("{} has a metric of this name already", signal.on);
+                if let Some(lost) = declared.add(signal, referenced) {
+                    let what = format!("{} have a metric of this name already", lost.on);
                     report.error(referenced, format!("{path}.metric"), what);
                 }
             }
             Err(mistakes) => {
-                for mistake in mistakes {
-                    let path = match mistake.path.as_str() {
-                        "" => path.clone(),
-                        field => format!("{path}.{field}"),
-                    };
-                    let at = places.find(&path).unwrap_or(referenced);
-                    report.error(at, path, mistake.what);
-                }
+                mistakes.into_iter().for_each(|mistake| wrong(&path, referenced, mistake, report));
             }
         }
     }
     for (index, at, name) in enabled {
-        let mut lost = 0;
-        for spec in known.get(&name).map(|preset| golden(&name, preset)).unwrap_or_default() {
-            let Ok(signal) = compile(&spec, &known, None) else { continue };
-            if taken.insert(name_of(&signal)) {
-                compiled.push(Arc::new(signal));
-            } else {
-                lost += 1;
-            }
-        }
+        let golden = known.get(&name).map(|preset| golden(&name, preset)).unwrap_or_default();
+        let origin = format!("presets[{index}] ({name})");
+        let compiled = golden.iter().filter_map(|spec| compile(&origin, spec, &known, None).ok());
+        let lost = compiled.filter_map(|signal| declared.add(signal, at)).count();
         if lost > 0 {
             let what = format!("{lost} of its metrics stand further up already, which win");
             report.warn(at, format!("presets[{index}]"), what);
         }
     }
-    (compiled, known)
+    let Declared { signals, places: lines, .. } = declared;
+    let origins: Vec<_> = signals.iter().map(|signal| signal.origin.clone()).collect();
+    let (linked, mistakes) = link(signals, &|_, _| None);
+    for (index, mistake) in mistakes {
+        if let (Some(path), Some(at)) = (origins.get(index), lines.get(index)) {
+            wrong(path, *at, mistake, report);
+        }
+    }
+    (linked.into_iter().map(|(_, signal)| signal).collect(), known)
 }
 
-fn name_of(signal: &Signal) -> (String, bool, String) {
-    (signal.on.to_string(), signal.on == On::External, signal.metric.clone())
+/// The signals so far and where they stand.
+#[derive(Default)]
+struct Declared {
+    signals: Vec<Signal>,
+    places: Vec<Location>,
+    taken: HashSet<(On, String)>,
+}
+
+impl Declared {
+    /// Adds a signal, or gives it back where its name is taken.
+    fn add(&mut self, signal: Signal, at: Location) -> Option<Signal> {
+        if !self.taken.insert((signal.on.clone(), signal.metric.clone())) {
+            return Some(signal);
+        }
+        self.signals.push(signal);
+        self.places.push(at);
+        None
+    }
 }
 
 /// All presets there are, and those whose signals are served, by their index.
@@ -134,7 +151,10 @@ fn presets(
                 for what in &mistakes {
                     report.error(referenced, format!("{path}.{name}"), what.clone());
                 }
-                if mistakes.is_empty() && !known.add(&name, *preset) {
+                if !mistakes.is_empty() {
+                    continue;
+                }
+                if !known.add(&name, *preset) {
                     let what = "there is a preset of this name already: choose another";
                     report.error(referenced, format!("{path}.{name}"), what);
                 }

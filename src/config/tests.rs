@@ -352,3 +352,46 @@ fn a_preset_alone_has_the_golden_signals_of_every_kind() {
         kinds.iter().flat_map(|kind| metrics.iter().map(move |it| format!("{kind}/{it}")));
     assert_eq!((seen, config.warnings.len()), (expected.collect(), 0));
 }
+
+#[test]
+fn the_composite_of_the_readme_loads() {
+    let text = "\
+signals:
+- metric: checkout_pressure
+  on: deployments.apps
+  composite:
+    inputs:
+      rps:    {requestRate:     {preset: istio, window: 1m}}
+      errors: {errorRatio:      {preset: istio, window: 2m, minimumRate: 1}}
+      p95:    {latencyQuantile: {preset: istio, quantile: 0.95, window: 2m}, noData: {policy: constant, value: 0}}
+    expression: \"errors > 0.5 ? rps / 100.0 : max(rps / 100.0, p95 / 0.3)\"
+  noData: {policy: lastKnown, maxAge: 2m}
+- metric: doubled
+  on: deployments.apps
+  composite:
+    inputs: {pressure: {metric: checkout_pressure}}
+    expression: pressure * 2.0
+";
+    let config = parse("c.yaml", text).unwrap();
+    let seen: Vec<_> = config
+        .signals
+        .iter()
+        .map(|it| (it.metric.as_str(), it.origin.as_str(), it.window(), it.needs_pods()))
+        .collect();
+    let window = Some(Duration::from_mins(2));
+    assert_eq!(
+        seen,
+        [
+            ("checkout_pressure", "signals[0]", window, false),
+            ("doubled", "signals[1]", window, false)
+        ]
+    );
+}
+
+#[test]
+fn a_signal_that_cannot_be_is_told_with_its_line_and_the_others_as_well() {
+    let text = include_str!("../../tests/data/config/bad-signals.yaml");
+    let expected = include_str!("../../tests/data/config/bad-signals.txt");
+    let found = problems(text);
+    assert_eq!(found, expected.lines().collect::<Vec<_>>(), "{}", found.join("\n"));
+}

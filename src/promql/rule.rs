@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::compat::Compat;
+use super::isolate::{IsolateError, isolate};
 use super::matcher::{MatcherError, Matchers};
 use super::naming::{Filter, Namer};
 use super::resources::{ResourceError, Resources};
@@ -37,6 +38,9 @@ pub struct Rule {
     /// `resources.namespaced`: whether queries of an external metric are limited to the
     /// namespace that asks.
     pub namespaced: bool,
+    /// `enforceNamespaceLabel`: the label that limits every selector of a query to the namespace
+    /// that asks, whatever the template says.
+    pub enforced_label: Option<String>,
     /// Switches.
     pub compat: Compat,
 }
@@ -56,6 +60,14 @@ pub enum QueryError {
     /// The template rendered to nothing; one that is missing does.
     #[error("{0} renders to an empty query")]
     Empty(String),
+    /// A limit to one namespace cannot be put into the query.
+    #[error("{rule}.enforceNamespaceLabel does not let this query pass")]
+    Isolation {
+        /// Where the rule stands.
+        rule: String,
+        /// Why not.
+        source: IsolateError,
+    },
     /// The request's selector has no equivalent in PromQL.
     #[error(transparent)]
     Matcher(#[from] MatcherError),
@@ -125,6 +137,13 @@ impl Rule {
         let object_label = self.label_for(kind, kinds)?;
         matchers.names(&object_label, names);
         let promql = self.render(series, matchers, vec![object_label.clone()])?;
+        let asking = match (kind.scope, names) {
+            (Scope::Namespaced, _) => namespace,
+            // The metric of a namespace is its own.
+            (Scope::Cluster, [name]) if kind.is_namespace() => Some(*name),
+            (Scope::Cluster, _) => None,
+        };
+        let promql = self.isolated(promql, asking.unwrap_or_default())?;
         Ok(Query { promql, object_label })
     }
 
@@ -140,7 +159,15 @@ impl Rule {
         if self.namespaced && !namespace.is_empty() {
             matchers.equal(&self.namespace_label(kinds)?, namespace);
         }
-        self.render(series, matchers, Vec::new())
+        let promql = self.render(series, matchers, Vec::new())?;
+        self.isolated(promql, namespace)
+    }
+
+    /// Where the rule says so, the query limited to the namespace that asks, which there has to be.
+    fn isolated(&self, promql: String, namespace: &str) -> Result<String, QueryError> {
+        let Some(label) = &self.enforced_label else { return Ok(promql) };
+        isolate(&promql, label, namespace)
+            .map_err(|source| QueryError::Isolation { rule: self.path.clone(), source })
     }
 
     fn namespace_label(&self, kinds: &Kinds) -> Result<String, QueryError> {

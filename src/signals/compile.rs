@@ -1,5 +1,6 @@
 //! From a definition to a checked signal. Every mistake is told, each with the path of its field.
 
+mod composite;
 mod labels;
 mod plain;
 mod sources;
@@ -16,40 +17,8 @@ use crate::signals::preset::Presets;
 use crate::signals::signal::{Kind, On, Signal};
 use crate::signals::smoothing::Smoother;
 
-/// Something that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// The field, from the signal on: `latencyQuantile.quantile`; empty for the whole.
-    pub path: String,
-    /// What is wrong, and what to do.
-    pub what: String,
-}
-
-/// Checks a definition. One that is confined to a namespace sees that namespace alone.
-pub fn compile(
-    spec: &SignalSpec,
-    presets: &Presets,
-    namespace: Option<&str>,
-) -> Result<Signal, Vec<Mistake>> {
-    let mut compiler = Compiler { presets, namespace, mistakes: Vec::new() };
-    let on = compiler.on(spec);
-    compiler.metric(spec, on.as_ref());
-    let kind = on.as_ref().and_then(|on| compiler.kind(spec, on));
-    let no_data = compiler.no_data(spec.no_data.as_ref(), "noData");
-    let smoother = compiler.smoothing(spec.smoothing.as_ref());
-    if compiler.mistakes.is_empty()
-        && let (Some(on), Some(kind)) = (on, kind)
-    {
-        let backend = spec.backend.clone().filter(|backend| !backend.is_empty());
-        let namespace = namespace.map(Arc::from);
-        let metric = spec.metric.clone();
-        return Ok(Signal { metric, on, namespace, backend, no_data, kind, smoother });
-    }
-    Err(compiler.mistakes)
-}
-
 /// The names of the kinds that are written.
-macro_rules! chosen {
+macro_rules! kinds_of {
     ($written:expr, $($name:literal => $more:ident),*) => {{
         let all = [
             $(($name, $written.$more.is_some()),)*
@@ -95,6 +64,42 @@ macro_rules! compile_leaf {
     }};
 }
 
+use {compile_leaf, kinds_of};
+
+/// Something that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The field, from the signal on: `latencyQuantile.quantile`; empty for the whole.
+    pub path: String,
+    /// What is wrong, and what to do.
+    pub what: String,
+}
+
+/// Checks a definition. The origin is for messages; one that is confined to a namespace sees that
+/// namespace alone. Composites over other signals have to be [linked](super::link).
+pub fn compile(
+    origin: &str,
+    spec: &SignalSpec,
+    presets: &Presets,
+    namespace: Option<&str>,
+) -> Result<Signal, Vec<Mistake>> {
+    let mut compiler = Compiler { presets, namespace, mistakes: Vec::new() };
+    let on = compiler.on(spec);
+    compiler.metric(spec, on.as_ref());
+    let kind = on.as_ref().and_then(|on| compiler.kind(spec, on));
+    let no_data = compiler.no_data(spec.no_data.as_ref(), "noData");
+    let smoother = compiler.smoothing(spec.smoothing.as_ref());
+    if compiler.mistakes.is_empty()
+        && let (Some(on), Some(kind)) = (on, kind)
+    {
+        let backend = spec.backend.clone().filter(|backend| !backend.is_empty());
+        let namespace = namespace.map(Arc::from);
+        let (metric, origin) = (spec.metric.clone(), origin.to_owned());
+        return Ok(Signal { metric, on, origin, namespace, backend, no_data, kind, smoother });
+    }
+    Err(compiler.mistakes)
+}
+
 /// What is being compiled.
 struct Compiler<'a> {
     presets: &'a Presets,
@@ -118,7 +123,10 @@ impl Compiler<'_> {
         }
         let is_kind = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
         if !on.chars().all(is_kind) {
-            self.mistake("on", format!("{on:?} is no kind: write its plural and group as `deployments.apps`"));
+            self.mistake(
+                "on",
+                format!("{on:?} is no kind: write its plural and group as `deployments.apps`"),
+            );
             return None;
         }
         Some(On::Objects(GroupResource::parse(plural(on))))
@@ -134,18 +142,21 @@ impl Compiler<'_> {
             self.mistake("metric", format!("{metric:?} cannot be in a path: {what}"));
         } else if on == Some(&On::External) && refused_external_name(&metric.to_lowercase()) {
             let what = "Kubernetes takes its path for a subresource of the namespace";
-            self.mistake("metric", format!("an external metric cannot be called {metric:?}: {what}"));
+            self.mistake(
+                "metric",
+                format!("an external metric cannot be called {metric:?}: {what}"),
+            );
         }
     }
 
     fn kind(&mut self, spec: &SignalSpec, on: &On) -> Option<Kind> {
-        let written = chosen!(spec, "composite" => composite);
+        let written = kinds_of!(spec, "composite" => composite);
         let [name] = written.as_slice() else {
             self.mistake("", not_one(&written, "composite"));
             return None;
         };
         match &spec.composite {
-            Some(_) => None,
+            Some(composite) => self.composite(composite, on).map(Kind::Composite),
             None => compile_leaf!(self, spec, on, name),
         }
     }
@@ -155,10 +166,16 @@ impl Compiler<'_> {
             return NoData::Error;
         };
         if max_age.is_some() != (*policy == NoDataChoice::LastKnown) {
-            self.mistake(format!("{path}.maxAge"), "it belongs to the policy lastKnown, which needs it");
+            self.mistake(
+                format!("{path}.maxAge"),
+                "it belongs to the policy lastKnown, which needs it",
+            );
         }
         if value.is_some() != (*policy == NoDataChoice::Constant) {
-            self.mistake(format!("{path}.value"), "it belongs to the policy constant, which needs it");
+            self.mistake(
+                format!("{path}.value"),
+                "it belongs to the policy constant, which needs it",
+            );
         }
         match policy {
             NoDataChoice::Error => NoData::Error,
@@ -181,9 +198,9 @@ impl Compiler<'_> {
         let Some(Smoothing { ewma, hysteresis }) = smoothing else {
             return Smoother::default();
         };
-        let half_life = ewma.as_ref().and_then(|ewma| {
-            self.positive(Some(&ewma.half_life), "smoothing.ewma.halfLife")
-        });
+        let half_life = ewma
+            .as_ref()
+            .and_then(|ewma| self.positive(Some(&ewma.half_life), "smoothing.ewma.halfLife"));
         let band = hysteresis.as_ref().map(|hysteresis| hysteresis.ratio);
         if band.is_some_and(|band| !(0.0..=1.0).contains(&band)) {
             self.mistake("smoothing.hysteresis.ratio", "it has to be from 0 to 1");
@@ -213,7 +230,9 @@ fn plural(on: &str) -> &str {
         "daemonset" | "daemonsets" | "ds" | "daemonset.apps" => "daemonsets.apps",
         "replicaset" | "replicasets" | "rs" | "replicaset.apps" => "replicasets.apps",
         "job" | "jobs" | "job.batch" => "jobs.batch",
-        "ingress" | "ingresses" | "ing" | "ingress.networking.k8s.io" => "ingresses.networking.k8s.io",
+        "ingress" | "ingresses" | "ing" | "ingress.networking.k8s.io" => {
+            "ingresses.networking.k8s.io"
+        }
         other => other,
     }
 }

@@ -84,9 +84,7 @@ pub struct SignalStatus {
     pub last_evaluated: Option<Timestamp>,
     /// Whether it is served, and what is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        schema_with = "conditions"
-    )]
+    #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
 }
 

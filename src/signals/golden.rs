@@ -18,11 +18,8 @@ const KINDS: [&str; 8] = [
 ];
 
 /// The quantiles of response times.
-const QUANTILES: [(&str, f64); 3] = [
-    ("latency_p50_seconds", 0.5),
-    ("latency_p95_seconds", 0.95),
-    ("latency_p99_seconds", 0.99),
-];
+const QUANTILES: [(&str, f64); 3] =
+    [("latency_p50_seconds", 0.5), ("latency_p95_seconds", 0.95), ("latency_p99_seconds", 0.99)];
 
 /// The signals of a preset.
 pub fn golden(name: &str, preset: &Preset) -> Vec<SignalSpec> {

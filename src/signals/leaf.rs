@@ -65,14 +65,20 @@ pub(super) enum Combine {
 
 impl Leaf {
     /// The value of an object.
-    pub(super) fn value(&self, tables: &[&Table<'_>], object: &Object<'_>) -> Result<Point, Missing> {
+    pub(super) fn value(
+        &self,
+        tables: &[&Table<'_>],
+        object: &Object<'_>,
+    ) -> Result<Point, Missing> {
         let [first, rest @ ..] = tables else {
             return Err(Missing::NoSample { what: self.what });
         };
         let second = rest.first().copied();
         match self.combine {
             Combine::Sum => self.sum(first, object).map(|(_, sum)| sum.point()),
-            Combine::ErrorRatio { minimum_rate } => self.error_ratio(first, second, minimum_rate, object),
+            Combine::ErrorRatio { minimum_rate } => {
+                self.error_ratio(first, second, minimum_rate, object)
+            }
             Combine::Average => self.average(first, second, object),
             Combine::Quantile(part) => self.quantile(part, first, object),
             Combine::Share { capacity } => self.share(first, second, capacity, object),
@@ -88,11 +94,6 @@ impl Leaf {
                 other => other,
             },
         }
-    }
-
-    /// Whether an object's value is made of its pods.
-    pub(super) fn needs_pods(&self) -> bool {
-        self.place.is_pods()
     }
 
     /// Calls with the samples of the object, or of each of its pods, and their names.
@@ -175,7 +176,12 @@ impl Leaf {
         Ok(Point { value: sum.value * self.scale(variant) / count.value, ..sum.point() })
     }
 
-    fn quantile(&self, part: f64, table: &Table<'_>, object: &Object<'_>) -> Result<Point, Missing> {
+    fn quantile(
+        &self,
+        part: f64,
+        table: &Table<'_>,
+        object: &Object<'_>,
+    ) -> Result<Point, Missing> {
         let mut merged: [Vec<Bucket>; MAX_SOURCES] = Default::default();
         let (mut seen, mut timestamp) = (false, f64::INFINITY);
         self.visit(table, object, |_, cells| {
@@ -187,13 +193,21 @@ impl Leaf {
             for of_variant in cells.chunk_by(|a, b| a.variant == b.variant) {
                 let variant = of_variant.first().and_then(|cell| merged.get_mut(cell.variant));
                 let Some(into) = variant else { continue };
-                let buckets = of_variant.iter().map(|cell| Bucket { bound: cell.bound, count: cell.point.value });
+                let buckets = of_variant
+                    .iter()
+                    .map(|cell| Bucket { bound: cell.bound, count: cell.point.value });
                 quantile::merge(into, buckets);
-                timestamp = of_variant.iter().fold(timestamp, |oldest, cell| oldest.min(cell.point.timestamp));
+                timestamp = of_variant
+                    .iter()
+                    .fold(timestamp, |oldest, cell| oldest.min(cell.point.timestamp));
             }
         });
         let Some((variant, buckets)) = (0..).zip(&mut merged).find(|(_, it)| !it.is_empty()) else {
-            return Err(if seen { Missing::NotFinite } else { Missing::NoSample { what: self.what } });
+            return Err(if seen {
+                Missing::NotFinite
+            } else {
+                Missing::NoSample { what: self.what }
+            });
         };
         let value = quantile::quantile(part, buckets)? * self.scale(variant);
         Ok(Point { timestamp, value })
@@ -239,7 +253,12 @@ impl Leaf {
         }
     }
 
-    fn roll_up(&self, roll_up: RollUp, table: &Table<'_>, object: &Object<'_>) -> Result<Point, Missing> {
+    fn roll_up(
+        &self,
+        roll_up: RollUp,
+        table: &Table<'_>,
+        object: &Object<'_>,
+    ) -> Result<Point, Missing> {
         let (mut found, mut seen) = (None::<Point>, false);
         self.visit(table, object, |_, cells| {
             seen |= !cells.is_empty();
@@ -306,7 +325,8 @@ impl Sums {
         let Some(sum) = self.of.get_mut(variant).filter(|_| point.value.is_finite()) else {
             return;
         };
-        sum.timestamp = if sum.count == 0 { point.timestamp } else { sum.timestamp.min(point.timestamp) };
+        sum.timestamp =
+            if sum.count == 0 { point.timestamp } else { sum.timestamp.min(point.timestamp) };
         sum.value += point.value;
         sum.count = sum.count.saturating_add(1);
     }
@@ -324,5 +344,9 @@ impl Sum {
 }
 
 fn divide(point: Point, by: f64) -> Result<Point, Missing> {
-    if by > 0.0 { Ok(Point { value: point.value / by, ..point }) } else { Err(Missing::CapacityZero) }
+    if by > 0.0 {
+        Ok(Point { value: point.value / by, ..point })
+    } else {
+        Err(Missing::CapacityZero)
+    }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::promql::isolate::{IsolateError, isolate};
 use crate::promql::matcher::go_quote;
 use crate::promql::template::{QueryArguments, Template, TemplateError};
 
@@ -13,6 +14,20 @@ pub(super) const VARIANT_LABEL: &str = "plimsoll_variant";
 /// The labels of a result into which namespace and object are extracted.
 const NAMESPACE_LABEL: &str = "plimsoll_namespace";
 const OBJECT_LABEL: &str = "plimsoll_object";
+
+/// The label by which a signal of one namespace is kept in it, whatever a person writes.
+pub(super) const CONFINING_LABEL: &str = "namespace";
+
+/// Why a signal has no query.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// What a person wrote cannot be kept in the signal's namespace.
+    #[error(transparent)]
+    Isolate(#[from] IsolateError),
+    /// What a person wrote does not render.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
 
 /// For which objects a signal is asked.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,7 +133,11 @@ impl Key {
 
 impl Pattern {
     /// The query for a scope.
-    pub(super) fn render(&self, scope: &Scope<'_>) -> Result<Query, TemplateError> {
+    pub(super) fn render(
+        &self,
+        scope: &Scope<'_>,
+        confined: Option<&str>,
+    ) -> Result<Query, QueryError> {
         let (namespace, object) = self.key.result();
         let (promql, buckets, offset) = match &self.form {
             Form::Sums { variants, reading } => {
@@ -126,7 +145,12 @@ impl Pattern {
                 (self.sums(variants, *reading, scope), *reading == Reading::Buckets, offset)
             }
             Form::Written(template) => {
-                (self.written(template, scope)?, false, Duration::ZERO)
+                let promql = self.written(template, scope)?;
+                let promql = match confined {
+                    Some(namespace) => isolate(&promql, CONFINING_LABEL, namespace)?,
+                    None => promql,
+                };
+                (promql, false, Duration::ZERO)
             }
         };
         Ok(Query { promql, labels: ResultLabels { namespace, object, buckets, offset } })
@@ -142,16 +166,18 @@ impl Pattern {
                 promql.push_str(" or ");
             }
             let sum = self.sum(series, reading, scope);
-            write_to(&mut promql, format_args!(
-                "label_replace({sum}, \"{VARIANT_LABEL}\", \"{index}\", \"\", \"\")"
-            ));
+            write_to(
+                &mut promql,
+                format_args!("label_replace({sum}, \"{VARIANT_LABEL}\", \"{index}\", \"\", \"\")"),
+            );
         }
         promql
     }
 
     fn sum(&self, series: &Series, reading: Reading, scope: &Scope<'_>) -> String {
         let (namespace, object) = self.key.result();
-        let mut labels: Vec<&str> = [&namespace, &object].into_iter().flatten().map(AsRef::as_ref).collect();
+        let mut labels: Vec<&str> =
+            [&namespace, &object].into_iter().flatten().map(AsRef::as_ref).collect();
         if matches!(reading, Reading::Buckets | Reading::ClassicQuantile(_)) {
             labels.push("le");
         }
@@ -179,8 +205,11 @@ impl Pattern {
                 matchers.push_str(more);
             }
         }
-        let mut selector =
-            if matchers.is_empty() { series.name.clone() } else { format!("{}{{{matchers}}}", series.name) };
+        let mut selector = if matchers.is_empty() {
+            series.name.clone()
+        } else {
+            format!("{}{{{matchers}}}", series.name)
+        };
         if let Over::Average(window) | Over::Rate(window) = series.over {
             write_to(&mut selector, format_args!("[{}]", promql_duration(window)));
         }
@@ -213,7 +242,8 @@ impl Pattern {
     /// The matcher of the namespaces, where a label names them.
     fn namespaces(&self, scope: &Scope<'_>) -> String {
         let mut matcher = String::new();
-        let (Key::Labels { namespace: Some(label), .. }, Some(namespaces)) = (self.key.as_ref(), scope.namespaces)
+        let (Key::Labels { namespace: Some(label), .. }, Some(namespaces)) =
+            (self.key.as_ref(), scope.namespaces)
         else {
             return matcher;
         };
@@ -222,7 +252,8 @@ impl Pattern {
             matcher.push('=');
             go_quote(&mut matcher, namespace);
         } else {
-            let escaped: Vec<_> = namespaces.iter().map(|namespace| regex::escape(namespace)).collect();
+            let escaped: Vec<_> =
+                namespaces.iter().map(|namespace| regex::escape(namespace)).collect();
             matcher.push_str("=~");
             go_quote(&mut matcher, &escaped.join("|"));
         }
@@ -252,7 +283,11 @@ impl Pattern {
 /// A duration as every version of PromQL reads it.
 pub(super) fn promql_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
-    if milliseconds % 1000 == 0 { format!("{}s", milliseconds / 1000) } else { format!("{milliseconds}ms") }
+    if milliseconds % 1000 == 0 {
+        format!("{}s", milliseconds / 1000)
+    } else {
+        format!("{milliseconds}ms")
+    }
 }
 
 fn write_to(out: &mut String, arguments: std::fmt::Arguments<'_>) {

@@ -37,7 +37,10 @@ impl Schedule {
     pub fn value(&self, now: Timestamp) -> Option<f64> {
         let now = now.to_zoned(self.time_zone.clone());
         let values = self.windows.iter().filter_map(|window| self.value_of(window, &now));
-        values.reduce(f64::max).map(|value| value.max(self.default.unwrap_or(value))).or(self.default)
+        values
+            .reduce(f64::max)
+            .map(|value| value.max(self.default.unwrap_or(value)))
+            .or(self.default)
     }
 
     /// The value of a window that is open. It may have opened yesterday.
@@ -68,13 +71,8 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const WORKDAYS: [Weekday; 5] = [
-        Weekday::Monday,
-        Weekday::Tuesday,
-        Weekday::Wednesday,
-        Weekday::Thursday,
-        Weekday::Friday,
-    ];
+    const WORKDAYS: [Weekday; 5] =
+        [Weekday::Monday, Weekday::Tuesday, Weekday::Wednesday, Weekday::Thursday, Weekday::Friday];
 
     fn window(days: &[Weekday], from: &str, to: &str, value: f64, ramp: u64) -> Window {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use crate::model::no_data::NoData;
 use crate::model::object::GroupResource;
 use crate::model::value::Point;
-use crate::promql::template::TemplateError;
+use crate::signals::inputs::Inputs;
 use crate::signals::leaf::Leaf;
 use crate::signals::missing::Missing;
-use crate::signals::query::{Query, Scope};
+use crate::signals::query::{Query, QueryError, Scope};
 use crate::signals::schedule::Schedule;
 use crate::signals::smoothing::{Smoothed, Smoother};
 use crate::signals::table::Table;
@@ -43,6 +43,8 @@ pub struct Signal {
     pub metric: String,
     /// Whose it is.
     pub on: On,
+    /// Where it was declared, for messages: `signals[3]`.
+    pub origin: String,
     /// The only namespace that it sees; `None` for all.
     pub namespace: Option<Arc<str>>,
     /// The backend's name; `None` for the default one.
@@ -57,6 +59,7 @@ pub struct Signal {
 pub(super) enum Kind {
     Leaf(Leaf),
     Schedule(Schedule),
+    Composite(Inputs),
 }
 
 /// An object and its pods.
@@ -73,7 +76,10 @@ pub struct Object<'a> {
 
 impl fmt::Debug for Object<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Object").field("namespace", &self.namespace).field("name", &self.name).finish()
+        f.debug_struct("Object")
+            .field("namespace", &self.namespace)
+            .field("name", &self.name)
+            .finish()
     }
 }
 
@@ -81,20 +87,19 @@ impl fmt::Debug for Object<'_> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     smoothed: Smoothed,
+    inputs: Vec<Option<Point>>,
 }
 
 impl Signal {
     /// The queries whose results [`Signal::value`] reads, in its order. Equal queries of several
     /// signals need to be asked once only. A signal that sees one namespace asks for that alone,
     /// whatever the scope says.
-    pub fn queries(&self, scope: &Scope<'_>) -> Result<Vec<Query>, TemplateError> {
+    pub fn queries(&self, scope: &Scope<'_>) -> Result<Vec<Query>, QueryError> {
         let own = self.namespace.as_deref();
-        let own = own.as_slice();
-        let scope = if own.is_empty() { *scope } else { Scope { namespaces: Some(own), ..*scope } };
-        match &self.kind {
-            Kind::Leaf(leaf) => leaf.patterns.iter().map(|pattern| pattern.render(&scope)).collect(),
-            Kind::Schedule(_) => Ok(Vec::new()),
-        }
+        let namespaces = own.as_slice();
+        let scope =
+            if own.is_none() { *scope } else { Scope { namespaces: Some(namespaces), ..*scope } };
+        self.kind.queries(&scope, own)
     }
 
     /// The value of an object at a moment, with the time of the oldest sample in it. The tables
@@ -106,10 +111,7 @@ impl Signal {
         state: &mut State,
         now: Timestamp,
     ) -> Result<Point, Missing> {
-        let point = match &self.kind {
-            Kind::Leaf(leaf) => leaf.value(tables, object),
-            Kind::Schedule(schedule) => scheduled(schedule, now),
-        }?;
+        let point = self.kind.value(tables, object, &mut state.inputs, now)?;
         if !point.value.is_finite() {
             return Err(Missing::NotFinite);
         }
@@ -118,28 +120,85 @@ impl Signal {
 
     /// Whether an object's value is made of its pods.
     pub fn needs_pods(&self) -> bool {
-        match &self.kind {
-            Kind::Leaf(leaf) => leaf.needs_pods(),
-            Kind::Schedule(_) => false,
-        }
+        self.kind.needs_pods()
     }
 
     /// Whether [`State`] has to be kept from one evaluation to the next.
     pub fn needs_state(&self) -> bool {
-        self.smoother != Smoother::default()
+        let of_inputs = match &self.kind {
+            Kind::Composite(composite) => composite.needs_state(),
+            Kind::Leaf(_) | Kind::Schedule(_) => false,
+        };
+        of_inputs || self.smoother != Smoother::default()
     }
 
     /// The longest time looked back over.
     pub fn window(&self) -> Option<Duration> {
-        match &self.kind {
-            Kind::Leaf(leaf) => leaf.window,
-            Kind::Schedule(_) => None,
+        self.kind.window()
+    }
+}
+
+impl Kind {
+    pub(super) fn queries(
+        &self,
+        scope: &Scope<'_>,
+        confined: Option<&str>,
+    ) -> Result<Vec<Query>, QueryError> {
+        match self {
+            Self::Leaf(leaf) => {
+                leaf.patterns.iter().map(|pattern| pattern.render(scope, confined)).collect()
+            }
+            Self::Schedule(_) => Ok(Vec::new()),
+            Self::Composite(composite) => composite.queries(scope, confined),
+        }
+    }
+
+    pub(super) fn value(
+        &self,
+        tables: &[&Table<'_>],
+        object: &Object<'_>,
+        last: &mut Vec<Option<Point>>,
+        now: Timestamp,
+    ) -> Result<Point, Missing> {
+        match self {
+            Self::Leaf(leaf) => leaf.value(tables, object),
+            Self::Schedule(schedule) => {
+                let value = schedule.value(now).ok_or(Missing::Closed)?;
+                Ok(Point { timestamp: seconds(now), value })
+            }
+            Self::Composite(composite) => composite.value(tables, object, last, now),
+        }
+    }
+
+    /// How many queries it has.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.patterns.len(),
+            Self::Schedule(_) => 0,
+            Self::Composite(composite) => composite.count(),
+        }
+    }
+
+    pub(super) fn needs_pods(&self) -> bool {
+        match self {
+            Self::Leaf(leaf) => leaf.place.is_pods(),
+            Self::Schedule(_) => false,
+            Self::Composite(composite) => composite.needs_pods(),
+        }
+    }
+
+    pub(super) fn window(&self) -> Option<Duration> {
+        match self {
+            Self::Leaf(leaf) => leaf.window,
+            Self::Schedule(_) => None,
+            Self::Composite(composite) => composite.window(),
         }
     }
 }
 
-fn scheduled(schedule: &Schedule, now: Timestamp) -> Result<Point, Missing> {
-    #[expect(clippy::cast_precision_loss, reason = "whole seconds of this era are exact in an f64")]
-    let timestamp = now.as_second() as f64;
-    schedule.value(now).map(|value| Point { timestamp, value }).ok_or(Missing::Closed)
+/// A moment as backends write it.
+pub(super) fn seconds(now: Timestamp) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of this era are exact in an f64")]
+    let milliseconds = now.as_millisecond() as f64;
+    milliseconds / 1000.0
 }

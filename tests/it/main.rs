@@ -16,6 +16,7 @@ mod certificates;
 mod cluster;
 mod conformance;
 mod hpa;
+mod isolation;
 mod manifests;
 mod promises;
 mod readme;

@@ -25,7 +25,7 @@ fn client(prometheus: &RealPrometheus) -> Client {
 /// What a signal says of an object of namespace shop with these pods, or of namespace other.
 async fn value(client: &Client, signal: &str, name: &str, pods: &[&str]) -> Result<f64, String> {
     let spec = serde_saphyr::from_str(signal).unwrap();
-    let signal = compile(&spec, &Presets::default(), None).unwrap();
+    let signal = compile("test", &spec, &Presets::default(), None).unwrap();
     let now = Timestamp::from_second(NOW).unwrap();
     let scope = Scope { namespaces: Some(&["shop", "other"]), matchers: "" };
     let queries = signal.queries(&scope).unwrap();
@@ -33,8 +33,11 @@ async fn value(client: &Client, signal: &str, name: &str, pods: &[&str]) -> Resu
     for query in &queries {
         results.push(client.query(&query.promql, now).await.unwrap());
     }
-    let tables: Vec<_> =
-        queries.iter().zip(&results).map(|(query, result)| Table::new(&query.labels, result)).collect();
+    let tables: Vec<_> = queries
+        .iter()
+        .zip(&results)
+        .map(|(query, result)| Table::new(&query.labels, result))
+        .collect();
     let tables: Vec<_> = tables.iter().collect();
     let each = |see: &mut dyn FnMut(&str)| pods.iter().for_each(|pod| see(pod));
     let namespace = if name == "other" { "" } else { "shop" };
@@ -49,13 +52,13 @@ const POD_RATE: &str = "{metric: m, on: pods, requestRate: {preset: http}}";
 const ERRORS: &str = "{metric: m, on: deployments.apps, errorRatio: {preset: http}}";
 const QUIET_ERRORS: &str =
     "{metric: m, on: deployments.apps, errorRatio: {preset: http, minimumRate: 1}}";
-const MEDIAN: &str = "{metric: m, on: deployments.apps, latencyQuantile: {preset: http, quantile: 0.5}}";
+const MEDIAN: &str =
+    "{metric: m, on: deployments.apps, latencyQuantile: {preset: http, quantile: 0.5}}";
 const POD_MEDIAN: &str = "{metric: m, on: pods, latencyQuantile: {preset: http, quantile: 0.5}}";
 const AVERAGE: &str = "{metric: m, on: deployments.apps, latencyAverage: {preset: http}}";
 const CPU: &str = "{metric: m, on: statefulsets.apps, cpu: {}}";
 const MEMORY: &str = "{metric: m, on: statefulsets.apps, memory: {against: limits}}";
-const BUSY: &str =
-    "{metric: m, on: services, saturation: {preset: http, capacity: {perPod: 10}}}";
+const BUSY: &str = "{metric: m, on: services, saturation: {preset: http, capacity: {perPod: 10}}}";
 const QUEUE: &str = "{metric: m, on: deployments.apps, query: {promql: \
     'sum(depth{<<.LabelMatchers>>}) by (<<.GroupBy>>)'}}";
 const EVERYTHING: &str = "{metric: m, on: namespaces, requestRate: {preset: http}}";
@@ -108,7 +111,11 @@ async fn each_kind_tells_the_truth_about_known_traffic() {
         (AVERAGE, &["fast", "slow"], Ok(0.4)),
         (AVERAGE, &["still"], Err("there was no request in the window")),
         (CPU, &["db-0", "db-1"], Ok(0.5)),
-        (CPU, &["db-0", "db-2"], Err("db-2 has usage but no request, so that there is nothing to divide by")),
+        (
+            CPU,
+            &["db-0", "db-2"],
+            Err("db-2 has usage but no request, so that there is nothing to divide by"),
+        ),
         (MEMORY, &["db-0"], Ok(0.25)),
         (BUSY, &["web-1", "web-2"], Ok(0.6)),
         (QUEUE, &[], Ok(12.0)),

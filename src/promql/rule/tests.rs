@@ -17,6 +17,7 @@ fn rule(matches: &str, filters: &[Filter], resources: Resources, query: &str) ->
         query: Template::compile(query, Fields::Query).unwrap(),
         window: window::range_of(query),
         namespaced: true,
+        enforced_label: None,
         compat: Compat::default(),
     }
 }
@@ -207,4 +208,28 @@ fn a_query_that_cannot_be_made_says_why() {
 fn the_names_of_namespace_subresources_are_refused() {
     let refused = ["status", "finalize", "Status", "queue"].map(refused_external_name);
     assert_eq!(refused, [true, true, false, false]);
+}
+
+#[test]
+fn an_isolated_rule_asks_for_the_namespace_that_asks_alone() {
+    let query = r#"sum(x{<<.LabelMatchers>>}) by (<<.GroupBy>>) + on () sum(y{ns="other"})"#;
+    let rule = Rule { enforced_label: Some("ns".to_owned()), ..templated("<<.Resource>>", query) };
+    let ask = |resource: &str, namespace, names: &[&str]| {
+        let selector = Selector::default();
+        rule.custom_query("x", &kind(resource), namespace, names, &selector, &kinds())
+            .map(|query| query.promql)
+    };
+    assert_eq!(
+        ask("pods", Some("shop"), &["a"]).as_deref(),
+        Ok(r#"sum by (pod) (x{namespace="shop",ns="shop",pod="a"}) + on () sum(y{ns="shop"})"#)
+    );
+    assert_eq!(
+        ask("namespaces", None, &["shop"]).as_deref(),
+        Ok(r#"sum by (namespace) (x{namespace="shop",ns="shop"}) + on () sum(y{ns="shop"})"#)
+    );
+    for (resource, names) in [("nodes", ["a"].as_slice()), ("namespaces", &["a", "b"])] {
+        assert!(matches!(ask(resource, None, names), Err(QueryError::Isolation { .. })));
+    }
+    let external = rule.external_query("x", "shop", &Selector::default(), &kinds());
+    assert!(external.unwrap().contains(r#"y{ns="shop"}"#));
 }

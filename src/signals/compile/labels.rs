@@ -9,11 +9,10 @@ use crate::promql::re2;
 use crate::signals::definition::SeriesLabels;
 use crate::signals::leaf::Place;
 use crate::signals::preset::{ObjectLabels, Preset};
-use crate::signals::query::Key;
+use crate::signals::query::{CONFINING_LABEL as NAMESPACE, Key};
 use crate::signals::signal::On;
 
 /// The labels where neither a person nor a preset names others.
-const NAMESPACE: &str = "namespace";
 const POD: &str = "pod";
 
 impl Compiler<'_> {
@@ -32,7 +31,10 @@ impl Compiler<'_> {
         };
         for (label, field) in [(namespace, "namespace"), (object, "object")] {
             if let Some(label) = label.as_deref().filter(|label| !is_label_name(label)) {
-                self.mistake(format!("{}.labels.{field}", it.path), format!("{label:?} is no label name"));
+                self.mistake(
+                    format!("{}.labels.{field}", it.path),
+                    format!("{label:?} is no label name"),
+                );
             }
         }
         self.confine(it, &key, place);

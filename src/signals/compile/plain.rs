@@ -12,7 +12,7 @@ use crate::promql::window;
 use crate::signals::definition::{PlainQuery, RollUp, ScheduleWindow};
 use crate::signals::definition::{Schedule as Written, SeriesLabels};
 use crate::signals::leaf::{Combine, Leaf, Place};
-use crate::signals::query::{Form, Key, Pattern};
+use crate::signals::query::{Form, Key, Pattern, Scope};
 use crate::signals::schedule::{Schedule, Window};
 use crate::signals::signal::On;
 
@@ -37,7 +37,8 @@ impl Compiler<'_> {
         };
         let labels = self.query_labels(it, on);
         let (preset, window, offset, series, matchers) = (None, None, None, None, None);
-        let common = Common { path, preset, window, offset, series, matchers, labels: Some(&labels) };
+        let common =
+            Common { path, preset, window, offset, series, matchers, labels: Some(&labels) };
         let (key, place) = self.key(&common, None, on)?;
         let is_scoped = template.uses(Field::LabelMatchers);
         if matches!(*key, Key::Labels { namespace: Some(_), .. }) && !is_scoped {
@@ -56,7 +57,13 @@ impl Compiler<'_> {
             }
             (Place::Object { .. } | Place::Joined, None) => Combine::Only,
         };
-        let patterns = vec![Pattern { key, form: Form::Written(template) }];
+        let pattern = Pattern { key, form: Form::Written(template) };
+        let namespaces = self.namespace;
+        let scope = Scope { namespaces: Some(namespaces.as_slice()), matchers: "" };
+        if let Err(error) = pattern.render(&scope, self.namespace) {
+            self.mistake(format!("{path}.promql"), chain(&error));
+        }
+        let patterns = vec![pattern];
         let window = window::range_of(&it.promql);
         Some(Leaf { patterns, place, combine, window, scales: Vec::new(), what: "the query" })
     }
@@ -90,17 +97,22 @@ impl Compiler<'_> {
             self.mistake(format!("{path}.windows"), "there has to be one");
         }
         let windows = it.windows.iter().enumerate();
-        let windows: Option<Vec<_>> =
-            windows.map(|(index, window)| self.open(window, &format!("{path}.windows[{index}]"))).collect();
+        let windows: Option<Vec<_>> = windows
+            .map(|(index, window)| self.open(window, &format!("{path}.windows[{index}]")))
+            .collect();
         Some(Schedule { time_zone: time_zone.ok()?, default: it.default, windows: windows? })
     }
 
     fn open(&mut self, it: &ScheduleWindow, path: &str) -> Option<Window> {
         let mut time = |text: &str, field: &str| {
             // Midnight at the end of a day is that at the beginning of the next.
-            let parsed = if text == "24:00" { Ok(Time::midnight()) } else { Time::strptime("%H:%M", text) };
+            let parsed =
+                if text == "24:00" { Ok(Time::midnight()) } else { Time::strptime("%H:%M", text) };
             if parsed.is_err() {
-                self.mistake(format!("{path}.{field}"), format!("{text:?} is no time: write for example 08:00"));
+                self.mistake(
+                    format!("{path}.{field}"),
+                    format!("{text:?} is no time: write for example 08:00"),
+                );
             }
             parsed.ok()
         };
@@ -134,4 +146,10 @@ impl Compiler<'_> {
         }
         Some(days)
     }
+}
+
+/// An error with its causes, as one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

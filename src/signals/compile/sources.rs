@@ -124,11 +124,14 @@ impl<'a> Compiler<'a> {
             let latency = source.latency.as_ref().filter(|latency| latency.histogram == form)?;
             Some((format!("{}{suffix}", latency.series), latency.matchers.clone()))
         };
-        let written = it.series.as_deref().map(|series| {
-            format!("{}{suffix}", series.strip_suffix("_bucket").unwrap_or(series))
-        });
+        let written = it
+            .series
+            .as_deref()
+            .map(|series| format!("{}{suffix}", series.strip_suffix("_bucket").unwrap_or(series)));
         let variants = self.variants(&base, written.as_deref(), "series", histogram)?;
-        if variants.iter().any(|(_, matchers)| matchers.starts_with("quantile=") || matchers.contains(",quantile=")) {
+        if variants.iter().any(|(_, matchers)| {
+            matchers.starts_with("quantile=") || matchers.contains(",quantile=")
+        }) {
             let what = "a series with a label `quantile` is a summary, whose quantiles cannot be \
                         put together: use a histogram, or latencyAverage";
             self.mistake(format!("{path}.matchers"), what);
@@ -138,7 +141,8 @@ impl<'a> Compiler<'a> {
             (false, true) => (Reading::NativeQuantile(it.quantile), Combine::OwnQuantile),
             (false, false) => (Reading::ClassicQuantile(it.quantile), Combine::OwnQuantile),
         };
-        let scales = scales(&base, it.series.is_some(), it.unit.map(|unit| unit.seconds()), Some(form));
+        let scales =
+            scales(&base, it.series.is_some(), it.unit.map(|unit| unit.seconds()), Some(form));
         let patterns = vec![base.sums(variants, base.rate(), reading)];
         Some(Leaf { scales, ..base.leaf(patterns, combine, "response times") })
     }
@@ -176,7 +180,11 @@ impl<'a> Compiler<'a> {
             None => Combine::Sum,
             Some(Capacity { series: Some(series), per_pod: None, total: None }) => {
                 let series = self.series_name(series, &format!("{path}.capacity.series"))?;
-                patterns.push(base.sums(vec![(series, String::new())], base.gauge(), Reading::Value));
+                patterns.push(base.sums(
+                    vec![(series, String::new())],
+                    base.gauge(),
+                    Reading::Value,
+                ));
                 Combine::Share { capacity: "capacity" }
             }
             Some(Capacity { series: None, per_pod: Some(each), total: None }) if *each > 0.0 => {
@@ -206,11 +214,13 @@ impl<'a> Compiler<'a> {
         path: &str,
         of: fn(&Preset) -> Option<&preset::Resource>,
     ) -> Option<Leaf> {
-        let written = Common { preset: it.preset.as_deref().or(Some("cadvisor")), ..common!(it, path) };
+        let written =
+            Common { preset: it.preset.as_deref().or(Some("cadvisor")), ..common!(it, path) };
         let base = self.base(&written, on)?;
         let against = it.against.unwrap_or_default();
         let Some(known) = base.preset.and_then(of) else {
-            let what = format!("the preset {} knows nothing of it", written.preset.unwrap_or_default());
+            let what =
+                format!("the preset {} knows nothing of it", written.preset.unwrap_or_default());
             self.mistake(format!("{path}.preset"), what);
             return None;
         };
@@ -219,11 +229,10 @@ impl<'a> Compiler<'a> {
             Against::Limits => (&known.limits, "limit"),
         };
         let usage = self.one(&base, it.series.as_deref(), "series", &known.usage)?;
-        let more = self.matchers(it.capacity_matchers.as_deref(), &format!("{path}.capacityMatchers"))?;
+        let more =
+            self.matchers(it.capacity_matchers.as_deref(), &format!("{path}.capacityMatchers"))?;
         let capacity = match it.capacity_series.as_deref() {
-            Some(series) => {
-                (self.series_name(series, &format!("{path}.capacitySeries"))?, more)
-            }
+            Some(series) => (self.series_name(series, &format!("{path}.capacitySeries"))?, more),
             None => (capacity.series.clone(), joined(&capacity.matchers, &more)),
         };
         let is_counter = usage.0.ends_with("_total");
@@ -269,7 +278,10 @@ impl<'a> Compiler<'a> {
             Some(like) => format!("did you mean {like}?"),
             None => format!("there are {}", presets.names().collect::<Vec<_>>().join(", ")),
         };
-        self.mistake(format!("{}.preset", it.path), format!("there is no preset {name:?}; {known}"));
+        self.mistake(
+            format!("{}.preset", it.path),
+            format!("there is no preset {name:?}; {known}"),
+        );
         None
     }
 
@@ -286,8 +298,8 @@ impl<'a> Compiler<'a> {
     /// A name that stands in a query as it is.
     fn series_name(&mut self, name: &str, path: &str) -> Option<String> {
         let is_first = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':';
-        let is_fit = name.starts_with(is_first)
-            && name.chars().all(|c| is_first(c) || c.is_ascii_digit());
+        let is_fit =
+            name.starts_with(is_first) && name.chars().all(|c| is_first(c) || c.is_ascii_digit());
         if !is_fit {
             let what = format!("{name:?} is no name of a series: matchers go under `matchers`");
             self.mistake(path, what);

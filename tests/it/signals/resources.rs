@@ -48,7 +48,10 @@ async fn an_api_server_takes_the_definitions_and_refuses_what_cannot_be() {
         (json!({"on": "pods", "requestRate": {}}), "spec.metric: Required value"),
         (json!({"metric": "a b", "on": "pods", "requestRate": {}}), "spec.metric"),
         (with(json!({"latencyQuantile": {"quantile": 1.5}})), "less than or equal to 1"),
-        (with(json!({"latencyQuantile": {"quantile": 0.5, "unit": "fortnights"}})), "Unsupported value"),
+        (
+            with(json!({"latencyQuantile": {"quantile": 0.5, "unit": "fortnights"}})),
+            "Unsupported value",
+        ),
         (
             with(json!({"requestRate": {}, "noData": {"policy": "lastKnown"}})),
             "lastKnown needs maxAge",

@@ -13,7 +13,8 @@ const BOUNDS: [&str; 4] = ["0.1", "0.5", "1", "+Inf"];
 pub(super) fn data() -> String {
     let mut text = String::from("# TYPE http_requests counter\n");
     let mut requests = |pod: &str, code: &str, span: [i64; 2], value: &dyn Fn(i64) -> f64| {
-        let name = format!("http_requests_total{{namespace=\"shop\",pod=\"{pod}\",code=\"{code}\"}}");
+        let name =
+            format!("http_requests_total{{namespace=\"shop\",pod=\"{pod}\",code=\"{code}\"}}");
         series(&mut text, &name, span, value);
     };
     let always = [-300, 0];
