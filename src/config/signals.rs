@@ -86,7 +86,9 @@ pub(super) fn signals(
                 }
             }
             Err(mistakes) => {
-                mistakes.into_iter().for_each(|mistake| wrong(&path, referenced, mistake, report));
+                for mistake in mistakes {
+                    wrong(&path, referenced, mistake, report);
+                }
             }
         }
     }

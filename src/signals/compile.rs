@@ -155,9 +155,10 @@ impl Compiler<'_> {
             self.mistake("", not_one(&written, "composite"));
             return None;
         };
-        match &spec.composite {
-            Some(composite) => self.composite(composite, on).map(Kind::Composite),
-            None => compile_leaf!(self, spec, on, name),
+        if let Some(composite) = &spec.composite {
+            self.composite(composite, on).map(Kind::Composite)
+        } else {
+            compile_leaf!(self, spec, on, name)
         }
     }
 

@@ -72,6 +72,8 @@ pub(super) fn quantile(quantile: f64, buckets: &mut [Bucket]) -> Result<f64, Mis
 mod tests {
     use super::*;
 
+    type Case<'a> = (f64, &'a [(f64, f64)], Result<f64, Missing>);
+
     fn buckets(counts: &[(f64, f64)]) -> Vec<Bucket> {
         counts.iter().map(|(bound, count)| Bucket { bound: *bound, count: *count }).collect()
     }
@@ -81,7 +83,7 @@ mod tests {
         const INF: f64 = f64::INFINITY;
         // Computed by Prometheus' rule on the example of its documentation on histograms.
         let usual = [(0.1, 50.0), (0.2, 90.0), (0.5, 100.0), (INF, 100.0)];
-        let cases: [(f64, &[(f64, f64)], Result<f64, Missing>); 11] = [
+        let cases: [Case<'_>; 11] = [
             (0.5, &usual, Ok(0.1)),
             (0.25, &usual, Ok(0.05)),
             (0.9, &usual, Ok(0.2)),

@@ -283,7 +283,7 @@ impl Pattern {
 /// A duration as every version of PromQL reads it.
 pub(super) fn promql_duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
-    if milliseconds % 1000 == 0 {
+    if milliseconds.is_multiple_of(1000) {
         format!("{}s", milliseconds / 1000)
     } else {
         format!("{milliseconds}ms")

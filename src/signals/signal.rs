@@ -62,6 +62,9 @@ pub(super) enum Kind {
     Composite(Inputs),
 }
 
+/// Calls with the name of each pod of an object.
+pub type EachPod<'a> = dyn Fn(&mut dyn FnMut(&str)) + 'a;
+
 /// An object and its pods.
 #[derive(Clone, Copy)]
 pub struct Object<'a> {
@@ -71,7 +74,7 @@ pub struct Object<'a> {
     pub name: &'a str,
     /// Calls with the name of each pod in its namespace that belongs to it. It is called only
     /// where [`Signal::needs_pods`], perhaps more than once.
-    pub pods: &'a dyn Fn(&mut dyn FnMut(&str)),
+    pub pods: &'a EachPod<'a>,
 }
 
 impl fmt::Debug for Object<'_> {

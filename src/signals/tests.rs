@@ -11,7 +11,7 @@ use crate::signals::query::Scope;
 use crate::signals::signal::{Object, Signal, State};
 use crate::signals::table::Table;
 
-const NOW: i64 = 1_800_000_000;
+const NOW: i32 = 1_800_000_000;
 
 fn read(yaml: &str) -> SignalSpec {
     serde_saphyr::from_str(yaml).unwrap()
@@ -31,7 +31,7 @@ fn vector(samples: &[&str]) -> QueryResult {
     let sample = |text: &&str| {
         let (labels, value) = text.rsplit_once(' ').unwrap();
         let labels: Labels = labels.split(',').map(|it| it.split_once('=').unwrap()).collect();
-        let timestamp = NOW as f64;
+        let timestamp = f64::from(NOW);
         Sample { labels, point: Point { timestamp, value: value.parse().unwrap() } }
     };
     QueryResult::Vector(samples.iter().map(sample).collect())
@@ -50,9 +50,9 @@ fn value(yaml: &str, results: &[QueryResult], name: &str, pods: &[&str]) -> Resu
     let tables: Vec<_> = tables.iter().collect();
     let pods = |each: &mut dyn FnMut(&str)| pods.iter().for_each(|pod| each(pod));
     let object = Object { namespace: "shop", name, pods: &pods };
-    let now = Timestamp::from_second(NOW).unwrap();
+    let now = Timestamp::from_second(NOW.into()).unwrap();
     let point = signal.value(&tables, &object, &mut State::default(), now)?;
-    assert_eq!(point.timestamp, NOW as f64);
+    assert_eq!(point, Point { timestamp: f64::from(NOW), ..point });
     Ok(point.value)
 }
 

@@ -62,7 +62,7 @@ impl Compiler<'_> {
             return Some((Key::Labels { namespace, object: None }, place));
         }
         if let Some(object) = &written.object {
-            let namespace = namespace_label(written, direct.or(pods.flatten()));
+            let namespace = namespace_label(written, direct.or_else(|| pods.flatten()));
             let place = Place::Object { namespaced: namespace.is_some() };
             return Some((Key::Labels { namespace, object: Some(object.as_str().into()) }, place));
         }

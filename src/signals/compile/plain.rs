@@ -35,7 +35,7 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        let labels = self.query_labels(it, on);
+        let labels = query_labels(it, on);
         let (preset, window, offset, series, matchers) = (None, None, None, None, None);
         let common =
             Common { path, preset, window, offset, series, matchers, labels: Some(&labels) };
@@ -66,21 +66,6 @@ impl Compiler<'_> {
         let patterns = vec![pattern];
         let window = window::range_of(&it.promql);
         Some(Leaf { patterns, place, combine, window, scales: Vec::new(), what: "the query" })
-    }
-
-    /// Without a label, an object is named by its kind: `deployment`, as in rules.
-    fn query_labels(&self, it: &PlainQuery, on: &On) -> SeriesLabels {
-        let mut labels = it.labels.clone().unwrap_or_default();
-        if let On::Objects(resource) = on
-            && labels.object.is_none()
-            && labels.pod.is_none()
-            && it.roll_up.is_none()
-            && !["pods", "namespaces"].contains(&resource.resource.as_str())
-        {
-            let plural = resource.resource.as_str();
-            labels.object = Some(plural.strip_suffix('s').unwrap_or(plural).to_owned());
-        }
-        labels
     }
 
     pub(super) fn schedule(&mut self, it: &Written, path: &str) -> Option<Schedule> {
@@ -146,6 +131,21 @@ impl Compiler<'_> {
         }
         Some(days)
     }
+}
+
+/// Without a label, an object is named by its kind: `deployment`, as in rules.
+fn query_labels(it: &PlainQuery, on: &On) -> SeriesLabels {
+    let mut labels = it.labels.clone().unwrap_or_default();
+    if let On::Objects(resource) = on
+        && labels.object.is_none()
+        && labels.pod.is_none()
+        && it.roll_up.is_none()
+        && !["pods", "namespaces"].contains(&resource.resource.as_str())
+    {
+        let plural = resource.resource.as_str();
+        labels.object = Some(plural.strip_suffix('s').unwrap_or(plural).to_owned());
+    }
+    labels
 }
 
 /// An error with its causes, as one line.

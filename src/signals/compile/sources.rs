@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Compiler;
 use crate::signals::definition::{
     Against, Capacity, ErrorRatio, HistogramForm, LatencyAverage, LatencyQuantile, RequestRate,
-    ResourceUsage, Saturation, SeriesLabels,
+    ResourceUsage, Saturation, SeriesLabels, TimeUnit,
 };
 use crate::signals::leaf::{Combine, Leaf, Place};
 use crate::signals::matchers;
@@ -112,7 +112,8 @@ impl<'a> Compiler<'a> {
             self.mistake(format!("{path}.quantile"), what);
         }
         let known = base.sources().find_map(|source| Some(source.latency.as_ref()?.histogram));
-        let form = it.histogram.or(known.filter(|_| it.series.is_none())).unwrap_or_default();
+        let form =
+            it.histogram.or_else(|| known.filter(|_| it.series.is_none())).unwrap_or_default();
         let is_native = form == HistogramForm::Native;
         if is_native && base.place.is_pods() {
             let what = "native histograms of several pods are merged by the backend alone: name \
@@ -141,8 +142,7 @@ impl<'a> Compiler<'a> {
             (false, true) => (Reading::NativeQuantile(it.quantile), Combine::OwnQuantile),
             (false, false) => (Reading::ClassicQuantile(it.quantile), Combine::OwnQuantile),
         };
-        let scales =
-            scales(&base, it.series.is_some(), it.unit.map(|unit| unit.seconds()), Some(form));
+        let scales = scales(&base, it.series.is_some(), it.unit.map(TimeUnit::seconds), Some(form));
         let patterns = vec![base.sums(variants, base.rate(), reading)];
         Some(Leaf { scales, ..base.leaf(patterns, combine, "response times") })
     }
@@ -164,7 +164,7 @@ impl<'a> Compiler<'a> {
             let variants = self.variants(&base, written.as_deref(), "series", part)?;
             parts.push(base.sums(variants, base.rate(), Reading::Value));
         }
-        let scales = scales(&base, it.series.is_some(), it.unit.map(|unit| unit.seconds()), None);
+        let scales = scales(&base, it.series.is_some(), it.unit.map(TimeUnit::seconds), None);
         Some(Leaf { scales, ..base.leaf(parts, Combine::Average, "response times") })
     }
 
@@ -258,21 +258,21 @@ impl<'a> Compiler<'a> {
             }
         }
         let matchers = self.matchers(it.matchers, &format!("{}.matchers", it.path));
-        let preset = preset?;
+        let preset = preset.ok()?;
         let (key, place) = self.key(it, preset, on)?;
         let matchers = matchers?;
         let window = Some(window.unwrap_or(WINDOW));
         Some(Base { path: it.path, preset, key, place, window, offset, matchers })
     }
 
-    /// The preset: `Some(None)` where none is named.
-    fn preset(&mut self, it: &Common<'_>) -> Option<Option<&'a Preset>> {
+    /// The preset, or none where none is named; a wrong name is the error.
+    fn preset(&mut self, it: &Common<'_>) -> Result<Option<&'a Preset>, ()> {
         let Some(name) = it.preset else {
-            return Some(None);
+            return Ok(None);
         };
         let presets = self.presets;
         if let Some(preset) = presets.get(name) {
-            return Some(Some(preset));
+            return Ok(Some(preset));
         }
         let known = match presets.most_like(name) {
             Some(like) => format!("did you mean {like}?"),
@@ -282,7 +282,7 @@ impl<'a> Compiler<'a> {
             format!("{}.preset", it.path),
             format!("there is no preset {name:?}; {known}"),
         );
-        None
+        Err(())
     }
 
     fn matchers(&mut self, text: Option<&str>, path: &str) -> Option<String> {
@@ -389,7 +389,7 @@ fn scales(
     }
     let latencies = base.sources().filter_map(|source| source.latency.as_ref());
     let latencies = latencies.filter(|it| form.is_none_or(|form| it.histogram == form));
-    latencies.map(|latency| unit.unwrap_or(latency.unit.seconds())).collect()
+    latencies.map(|latency| unit.unwrap_or_else(|| latency.unit.seconds())).collect()
 }
 
 /// The counter of requests, or the count of their durations.

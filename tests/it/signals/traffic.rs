@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// The moment of the evaluation, at which there is a scrape.
 pub(super) const NOW: i64 = 1_700_000_000;
-const SCRAPE: i64 = 15;
+const SCRAPE: usize = 15;
 
 /// The bounds of the histograms.
 const BOUNDS: [&str; 4] = ["0.1", "0.5", "1", "+Inf"];
@@ -12,26 +12,26 @@ const BOUNDS: [&str; 4] = ["0.1", "0.5", "1", "+Inf"];
 /// All series in the `OpenMetrics` text form.
 pub(super) fn data() -> String {
     let mut text = String::from("# TYPE http_requests counter\n");
-    let mut requests = |pod: &str, code: &str, span: [i64; 2], value: &dyn Fn(i64) -> f64| {
+    let mut requests = |pod: &str, code: &str, span: [i32; 2], value: &dyn Fn(f64) -> f64| {
         let name =
             format!("http_requests_total{{namespace=\"shop\",pod=\"{pod}\",code=\"{code}\"}}");
         series(&mut text, &name, span, value);
     };
     let always = [-300, 0];
-    requests("web-1", "200", always, &|at| 5000.0 + 10.0 * at as f64);
-    requests("web-1", "500", always, &|at| 500.0 + 0.5 * at as f64);
+    requests("web-1", "200", always, &|at| 5000.0 + 10.0 * at);
+    requests("web-1", "500", always, &|at| 500.0 + 0.5 * at);
     // It starts from zero in the middle of the window.
     requests("web-2", "200", always, &|at| {
-        if at <= -60 { 20.0 * (at + 900) as f64 } else { 20.0 * (at + 60) as f64 }
+        if at <= -60.0 { 20.0 * (at + 900.0) } else { 20.0 * (at + 60.0) }
     });
-    requests("new", "200", [-45, 0], &|at| 10.0 * (at + 45) as f64);
-    requests("dead", "200", [-300, -60], &|at| 9000.0 + 8.0 * at as f64);
+    requests("new", "200", [-45, 0], &|at| 10.0 * (at + 45.0));
+    requests("dead", "200", [-300, -60], &|at| 9000.0 + 8.0 * at);
     requests("idle", "200", always, &|_| 100.0);
-    requests("one", "500", always, &|at| f64::from(u8::from(at >= -30)));
+    requests("one", "500", always, &|at| f64::from(u8::from(at >= -30.0)));
     requests("nan", "200", always, &|_| f64::NAN);
     for (pod, rate) in [("a", 3.0), ("b", 4.0)] {
         let name = format!("http_requests_total{{namespace=\"other\",pod=\"{pod}\",code=\"200\"}}");
-        series(&mut text, &name, always, &|at| rate * (at + 900) as f64);
+        series(&mut text, &name, always, &|at| rate * (at + 900.0));
     }
     histograms(&mut text);
     let gauges: [(&str, &str, f64); 4] = [
@@ -57,7 +57,7 @@ fn histograms(text: &mut String) {
     for (pod, rates, sum) in pods {
         let labels = format!("namespace=\"shop\",pod=\"{pod}\"");
         let mut one = |name: &str, rate: f64| {
-            series(text, name, [-300, 0], &|at| rate * (at + 900) as f64);
+            series(text, name, [-300, 0], &|at| rate * (at + 900.0));
         };
         for (bound, rate) in BOUNDS.iter().zip(rates) {
             let name = format!("http_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}}");
@@ -68,7 +68,7 @@ fn histograms(text: &mut String) {
     }
     let blind = "namespace=\"shop\",pod=\"blind\"";
     let name = format!("http_request_duration_seconds_bucket{{{blind},le=\"+Inf\"}}");
-    series(text, &name, [-300, 0], &|at| (at + 900) as f64);
+    series(text, &name, [-300, 0], &|at| at + 900.0);
 }
 
 fn resources(text: &mut String) {
@@ -78,7 +78,7 @@ fn resources(text: &mut String) {
             let name = format!(
                 "container_cpu_usage_seconds_total{{namespace=\"shop\",pod=\"{pod}\",container=\"{container}\"}}"
             );
-            series(text, &name, [-300, 0], &|at| rate * (at + 900) as f64);
+            series(text, &name, [-300, 0], &|at| rate * (at + 900.0));
         }
     }
     let db = |pod: &str, resource: &str| {
@@ -102,8 +102,8 @@ fn gauge(text: &mut String, series_of_name: &[(&str, &str, f64)]) {
 }
 
 /// The samples of one series from so many seconds to so many from now on.
-fn series(text: &mut String, name: &str, [from, to]: [i64; 2], value: &dyn Fn(i64) -> f64) {
-    for at in (from..=to).step_by(SCRAPE as usize) {
-        writeln!(text, "{name} {} {}", value(at), NOW + at).unwrap();
+fn series(text: &mut String, name: &str, [from, to]: [i32; 2], value: &dyn Fn(f64) -> f64) {
+    for at in (from..=to).step_by(SCRAPE) {
+        writeln!(text, "{name} {} {}", value(f64::from(at)), NOW + i64::from(at)).unwrap();
     }
 }
