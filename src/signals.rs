@@ -7,6 +7,7 @@
 //! [tables](table) that their results make. Where the series name pods, an object's value is that
 //! of its pods together: rates add, ratios divide sums, quantiles come from merged buckets.
 
+mod checks;
 pub mod compile;
 pub mod composite;
 pub mod crd;

@@ -123,7 +123,7 @@ impl Inputs {
         self.kinds().filter_map(Kind::window).max()
     }
 
-    fn kinds(&self) -> impl Iterator<Item = &Kind> {
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &Kind> {
         self.inputs.iter().filter_map(|input| input.source.kind())
     }
 }

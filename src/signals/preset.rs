@@ -172,17 +172,7 @@ impl Preset {
         if self.sources.len() > MAX_SOURCES {
             mistakes.push(format!("it has more than {MAX_SOURCES} sources"));
         }
-        let sources = self.sources.iter().flat_map(|source| {
-            let latency = source.latency.as_ref().map(|it| (it.series.as_str(), &it.matchers));
-            let others = [&source.requests, &source.errors, &source.in_flight];
-            let others = others.into_iter().flatten().map(|it| (it.series.as_str(), &it.matchers));
-            latency.into_iter().chain(others)
-        });
-        let resources = [&self.cpu, &self.memory].into_iter().flatten().flat_map(|resource| {
-            let parts = [&resource.usage, &resource.requests, &resource.limits];
-            parts.map(|it| (it.series.as_str(), &it.matchers))
-        });
-        for (series, text) in sources.chain(resources) {
+        for (series, text) in self.series() {
             if !series.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':') {
                 mistakes.push(format!("{series:?} is no name of a series"));
             }
@@ -191,6 +181,23 @@ impl Preset {
             }
         }
         mistakes
+    }
+
+    /// Every series that is named, with its matchers; empty for what is left out.
+    fn series(&self) -> impl Iterator<Item = (&str, &str)> {
+        let sources = self.sources.iter().flat_map(|source| {
+            let latency =
+                source.latency.as_ref().map(|it| (it.series.as_str(), it.matchers.as_str()));
+            let others = [&source.requests, &source.errors, &source.in_flight];
+            let others =
+                others.into_iter().flatten().map(|it| (it.series.as_str(), it.matchers.as_str()));
+            latency.into_iter().chain(others)
+        });
+        let resources = [&self.cpu, &self.memory].into_iter().flatten().flat_map(|resource| {
+            let parts = [&resource.usage, &resource.requests, &resource.limits];
+            parts.map(|it| (it.series.as_str(), it.matchers.as_str()))
+        });
+        sources.chain(resources)
     }
 
     /// The kinds that can be asked for without pods.
@@ -218,5 +225,49 @@ mod tests {
         let presets = Presets::default();
         assert_eq!(presets.most_like("isto"), Some("istio"));
         assert_eq!(presets.most_like("prometheus"), None);
+    }
+
+    /// Expositions with the labels that a scrape adds.
+    const EXPOSITIONS: [(&str, &str); 9] = [
+        ("cadvisor", include_str!("../../tests/data/presets/cadvisor.prom")),
+        ("envoy-gateway", include_str!("../../tests/data/presets/envoy-gateway.prom")),
+        ("grpc", include_str!("../../tests/data/presets/grpc.prom")),
+        ("ingress-nginx", include_str!("../../tests/data/presets/ingress-nginx.prom")),
+        ("istio", include_str!("../../tests/data/presets/istio.prom")),
+        ("kong", include_str!("../../tests/data/presets/kong.prom")),
+        ("linkerd", include_str!("../../tests/data/presets/linkerd.prom")),
+        ("otel-http", include_str!("../../tests/data/presets/otel-http.prom")),
+        ("traefik", include_str!("../../tests/data/presets/traefik.prom")),
+    ];
+
+    #[test]
+    fn presets_use_the_series_and_labels_that_are_exported() {
+        let presets = Presets::default();
+        for (name, exposition) in EXPOSITIONS {
+            let preset = presets.get(name).unwrap();
+            let added = exposition.lines().find_map(|line| line.strip_prefix("# Scrape adds: "));
+            let added: Vec<_> = added.into_iter().flat_map(str::split_whitespace).collect();
+            let mut seen = 0;
+            for (series, matchers) in preset.series() {
+                let mut lines = exposition.lines().filter(|line| !line.starts_with('#'));
+                let is_it = |line: &&str| {
+                    let exported = line.split('{').next().unwrap();
+                    exported == series || exported.strip_suffix("_bucket") == Some(series)
+                };
+                let Some(line) = lines.find(is_it) else { continue };
+                seen += 1;
+                let labels = preset.objects.iter().flat_map(|it| [&it.namespace, &it.object]);
+                let labels = labels.flatten().cloned();
+                for label in labels.chain(matchers::parse(matchers).unwrap().1) {
+                    let is_there = line.contains(&format!("{{{label}=\""))
+                        || line.contains(&format!(",{label}=\""));
+                    assert!(
+                        is_there || added.contains(&label.as_str()),
+                        "{name}: {series}, {label}"
+                    );
+                }
+            }
+            assert!(seen > 0, "{name}");
+        }
     }
 }

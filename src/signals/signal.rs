@@ -13,7 +13,7 @@ use crate::model::value::Point;
 use crate::signals::inputs::Inputs;
 use crate::signals::leaf::Leaf;
 use crate::signals::missing::Missing;
-use crate::signals::query::{Query, QueryError, Scope};
+use crate::signals::query::{Pattern, Query, QueryError, Scope};
 use crate::signals::schedule::Schedule;
 use crate::signals::smoothing::{Smoothed, Smoother};
 use crate::signals::table::Table;
@@ -170,6 +170,15 @@ impl Kind {
                 Ok(Point { timestamp: seconds(now), value })
             }
             Self::Composite(composite) => composite.value(tables, object, last, now),
+        }
+    }
+
+    /// The queries before their scope is known.
+    pub(super) fn patterns(&self) -> Vec<&Pattern> {
+        match self {
+            Self::Leaf(leaf) => leaf.patterns.iter().collect(),
+            Self::Schedule(_) => Vec::new(),
+            Self::Composite(composite) => composite.kinds().flat_map(Self::patterns).collect(),
         }
     }
 
