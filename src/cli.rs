@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod certs;
+pub mod crds;
 pub mod ignored;
 pub mod rules;
 pub mod serve;
@@ -46,6 +47,8 @@ enum Command {
     Certs(CertsArgs),
     /// Turn the rules of a configuration into something else.
     Rules(Box<RulesArgs>),
+    /// Print the definitions of the custom resources, for `kubectl apply -f -`.
+    Crds,
 }
 
 /// Which program was asked for.
@@ -57,6 +60,8 @@ pub enum Program {
     Certs(CertsArgs),
     /// `plimsoll rules`
     Rules(Box<RulesArgs>),
+    /// `plimsoll crds`
+    Crds,
 }
 
 /// What was typed for `serve`, checked as far as one flag by itself can be.
@@ -80,6 +85,7 @@ pub fn parse(
     let serve = match cli.command {
         Some(Command::Certs(certs)) => return Ok(Program::Certs(certs)),
         Some(Command::Rules(rules)) => return Ok(Program::Rules(rules)),
+        Some(Command::Crds) => return Ok(Program::Crds),
         Some(Command::Serve(serve)) => *serve,
         None => cli.serve,
     };

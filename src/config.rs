@@ -1,18 +1,22 @@
 //! The configuration file: what a person writes, checked and compiled.
 //!
 //! It is a superset of prometheus-adapter's: `rules`, `externalRules` and `resourceRules` mean what
-//! they mean there. Every other key is an error. All mistakes of a file are told at once, each as `FILE:LINE: rules[3].name.as: what is wrong`; only a mistake
+//! they mean there; `presets` and `signals` declare metrics that people can name. Every other key is an error. All mistakes of a file are told at once, each as `FILE:LINE: rules[3].name.as: what is wrong`; only a mistake
 //! in the YAML itself ends the reading. Pure: reading the file is somebody else's task.
 
 mod compile;
 mod file;
 mod no_data;
+mod places;
 mod report;
+mod signals;
 
 use std::sync::Arc;
 
 use crate::promql::resource_rules::ResourceRules;
 use crate::promql::rule::Rule;
+use crate::signals::preset::Presets;
+use crate::signals::signal::Signal;
 
 pub use report::ConfigError;
 
@@ -28,6 +32,10 @@ pub struct Config {
     pub external_rules: Vec<Arc<Rule>>,
     /// The rules of resource metrics; `metrics.k8s.io` is served where there are some.
     pub resource_rules: Option<Arc<ResourceRules>>,
+    /// The signals, those written first and then those of the presets that are named.
+    pub signals: Vec<Arc<Signal>>,
+    /// The presets there are, for signals that are declared elsewhere.
+    pub presets: Arc<Presets>,
     /// What loads but does not do what it seems to; each names file, line and path.
     pub warnings: Vec<String>,
 }
@@ -42,7 +50,7 @@ pub fn parse(file_name: &str, text: &str) -> Result<Config, ConfigError> {
         file::read(text, &mut report)
     };
     let config = match file {
-        Ok(file) => compile::config(file, &mut report),
+        Ok(file) => compile::config(file, text, &mut report),
         Err(problem) => {
             report.problem(problem);
             Config::default()

@@ -16,8 +16,8 @@
 //! * [`pki`]: what is in a certificate, how one is issued, and when the next one is due.
 //! * [`signals`]: metrics that people declare by what they mean, and what they come to.
 //! * [`promql`]: a rule and a request become a query, as prometheus-adapter writes it.
-//! * [`signals`]: metrics that are declared by what they mean.
 //! * [`config`]: what a person writes becomes checked rules, or all mistakes at once.
+//! * [`signals`]: a declared signal becomes queries, and their results its values.
 //! * [`wire`]: what goes over the wire: JSON, protobuf, discovery, `Status`, and which form of it.
 //!
 //! The heart:

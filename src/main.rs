@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use plimsoll::app;
-use plimsoll::cli::{self, Program, certs, rules};
+use plimsoll::cli::{self, Program, certs, crds, rules};
 use plimsoll::config::ConfigError;
 use plimsoll::telemetry::{self, chain};
 
@@ -25,15 +25,11 @@ fn main() -> ExitCode {
         Program::Serve(invocation) => {
             serve(*invocation).map(|()| ExitCode::SUCCESS).inspect_err(log_why_not)
         }
-        Program::Certs(args) => look_after(args).inspect_err(print),
-        Program::Rules(args) => export(*args).inspect_err(print),
+        Program::Certs(args) => look_after(args).inspect_err(print_why_not),
+        Program::Rules(args) => export(*args).inspect_err(print_why_not),
+        Program::Crds => print_definitions().inspect_err(print_why_not),
     };
     ended.unwrap_or(ExitCode::FAILURE)
-}
-
-fn print(error: &anyhow::Error) {
-    // Nobody is left to tell if this cannot be written.
-    let _unwritten = writeln!(io::stderr(), "error: {}", chain(error.as_ref()));
 }
 
 /// One line, or one for each mistake of the configuration.
@@ -45,6 +41,16 @@ fn log_why_not(error: &anyhow::Error) {
     for error in invalid.problems() {
         tracing::error!(error, "cannot use the configuration");
     }
+}
+
+fn print_why_not(error: &anyhow::Error) {
+    // Nobody is left to tell if this cannot be written.
+    let _unwritten = writeln!(io::stderr(), "error: {}", chain(error.as_ref()));
+}
+
+fn print_definitions() -> anyhow::Result<ExitCode> {
+    io::stdout().write_all(crds::print()?.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn look_after(args: certs::CertsArgs) -> anyhow::Result<ExitCode> {

@@ -11,7 +11,9 @@ use serde_saphyr::{Error, Spanned};
 
 use super::no_data::NoData;
 use super::report::{Problem, Report};
+use super::signals::PresetEntry;
 use crate::promql::compat::Compat;
+use crate::signals::definition::SignalSpec;
 
 /// Reads the first document of a text, as prometheus-adapter does. An empty text is an empty file.
 pub(super) fn read(text: &str, report: &mut Report<'_>) -> Result<File, Problem> {
@@ -87,6 +89,8 @@ pub(super) struct File {
     pub(super) rules: Option<Vec<Entry<Rule>>>,
     pub(super) external_rules: Option<Vec<Entry<Rule>>>,
     pub(super) resource_rules: Option<Spanned<ResourceRules>>,
+    pub(super) presets: Option<Vec<Entry<PresetEntry>>>,
+    pub(super) signals: Option<Vec<Entry<SignalSpec>>>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]

@@ -1,5 +1,6 @@
 //! Files that have to load, and what is said of those that do not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -221,9 +222,9 @@ fn incomplete_resource_rules_load_with_a_warning() {
 fn a_file_of_another_shape_is_refused_with_line_and_path() {
     let cases = [
         (
-            "signals: []",
-            "c.yaml:1: signals: unknown field `signals`, expected one of rules, \
-          externalRules, resourceRules",
+            "signal: []",
+            "c.yaml:1: signal: unknown field `signal`, expected one of rules, \
+          externalRules, resourceRules, presets, signals",
         ),
         ("rules: []\nrules: []", "c.yaml:2: the key `rules` stands twice"),
         (
@@ -323,4 +324,74 @@ proptest! {
         });
         let _parsed = parse("c.yaml", &serde_json::json!({ "rules": [rule] }).to_string());
     }
+}
+
+#[test]
+fn a_preset_alone_has_the_golden_signals_of_every_kind() {
+    let config = parse("c.yaml", "presets: [istio]\n").unwrap();
+    let seen: BTreeSet<_> =
+        config.signals.iter().map(|it| format!("{}/{}", it.on, it.metric)).collect();
+    let kinds = [
+        "pods",
+        "services",
+        "deployments.apps",
+        "statefulsets.apps",
+        "daemonsets.apps",
+        "replicasets.apps",
+        "jobs.batch",
+        "namespaces",
+    ];
+    let metrics = [
+        "requests_per_second",
+        "error_ratio",
+        "latency_p50_seconds",
+        "latency_p95_seconds",
+        "latency_p99_seconds",
+    ];
+    let expected =
+        kinds.iter().flat_map(|kind| metrics.iter().map(move |it| format!("{kind}/{it}")));
+    assert_eq!((seen, config.warnings.len()), (expected.collect(), 0));
+}
+
+#[test]
+fn the_composite_of_the_readme_loads() {
+    let text = "\
+signals:
+- metric: checkout_pressure
+  on: deployments.apps
+  composite:
+    inputs:
+      rps:    {requestRate:     {preset: istio, window: 1m}}
+      errors: {errorRatio:      {preset: istio, window: 2m, minimumRate: 1}}
+      p95:    {latencyQuantile: {preset: istio, quantile: 0.95, window: 2m}, noData: {policy: constant, value: 0}}
+    expression: \"errors > 0.5 ? rps / 100.0 : max(rps / 100.0, p95 / 0.3)\"
+  noData: {policy: lastKnown, maxAge: 2m}
+- metric: doubled
+  on: deployments.apps
+  composite:
+    inputs: {pressure: {metric: checkout_pressure}}
+    expression: pressure * 2.0
+";
+    let config = parse("c.yaml", text).unwrap();
+    let seen: Vec<_> = config
+        .signals
+        .iter()
+        .map(|it| (it.metric.as_str(), it.origin.as_str(), it.window(), it.needs_pods()))
+        .collect();
+    let window = Some(Duration::from_mins(2));
+    assert_eq!(
+        seen,
+        [
+            ("checkout_pressure", "signals[0]", window, false),
+            ("doubled", "signals[1]", window, false)
+        ]
+    );
+}
+
+#[test]
+fn a_signal_that_cannot_be_is_told_with_its_line_and_the_others_as_well() {
+    let text = include_str!("../../tests/data/config/bad-signals.yaml");
+    let expected = include_str!("../../tests/data/config/bad-signals.txt");
+    let found = problems(text);
+    assert_eq!(found, expected.lines().collect::<Vec<_>>(), "{}", found.join("\n"));
 }

@@ -23,6 +23,7 @@ mod promises;
 mod readme;
 mod reports;
 mod resource_metrics;
+mod signals;
 mod standalone;
 mod support;
 mod tables;
