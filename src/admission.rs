@@ -10,5 +10,7 @@ mod effective;
 pub mod finding;
 pub mod history;
 pub mod judge;
+pub mod report;
 mod rules;
+pub mod scope;
 pub mod workload;
