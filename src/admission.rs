@@ -10,6 +10,7 @@ mod effective;
 pub mod finding;
 pub mod history;
 pub mod judge;
+pub mod mutate;
 pub mod report;
 mod rules;
 pub mod scope;
