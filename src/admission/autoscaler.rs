@@ -1,6 +1,9 @@
 //! A `HorizontalPodAutoscaler` that is being written: what it says, and what is known about what
 //! it names.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //! the limit, what the namespace's limit ranges fill in, and what the pod has as a whole.
 //!
 //! The API server does the first two steps on a pod before a webhook sees it and on a template
-//! never (`SetDefaults_Pod` in pkg/apis/core/v1/defaults.go, then the LimitRanger plugin), so that
+//! never (`SetDefaults_Pod` in pkg/apis/core/v1/defaults.go, then the `LimitRanger` plugin), so that
 //! a template is judged by what its pods will be.
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ const MARGIN: f64 = 1.15;
 /// What is added to the memory peak after an OOM kill: the peak was cut off.
 const OOM_MARGIN: f64 = 1.2;
 /// A window that knows a working day and its night.
-const FULL_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+const FULL_WINDOW: Duration = Duration::from_hours(24);
 /// Fewer samples make no percentile.
 const FULL_SAMPLES: u64 = 200;
 /// The least that is proposed.
@@ -151,7 +151,7 @@ mod tests {
 
     fn usage() -> Usage {
         Usage {
-            window: Duration::from_secs(7 * 24 * 3600),
+            window: Duration::from_hours(7 * 24),
             samples: 10_080,
             memory_peak: 412.0 * MEBI,
             memory_p99: 380.0 * MEBI,
@@ -192,8 +192,7 @@ mod tests {
             usage().basis("memory"),
             "7d, 10080 samples: memory peak 412Mi, p99 380Mi, 0 OOM kills"
         );
-        let young =
-            Usage { window: Duration::from_secs(3 * 3600), throttled: Some(0.25), ..usage() };
+        let young = Usage { window: Duration::from_hours(3), throttled: Some(0.25), ..usage() };
         assert_eq!(
             young.basis("cpu"),
             "3h, 10080 samples, which is little: cpu peak 900m, p99 200m, throttled 25% of the time"

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::history::Usage;
 use super::judge::Facts;
 use super::workload::{Container, Workload};
 use crate::model::limit_range::{LimitRange, LimitTarget};
@@ -47,7 +48,7 @@ pub fn patch(pod: &Workload, object: &Value, policy: &Policy, facts: &Facts<'_>)
     for container in pod.pod.containers.iter().filter(|container| container.class.has_resources()) {
         let history = facts.history.filter(|_| mutation.from_history);
         let usage = history.and_then(|history| history.of(&container.name));
-        let proposal = usage.filter(|usage| usage.is_firm()).map(|usage| usage.propose());
+        let proposal = usage.filter(|usage| usage.is_firm()).map(Usage::propose);
         let proposal = proposal.unwrap_or_default();
         let mut new = Additions::default();
         for resource in ADDED {

@@ -92,7 +92,7 @@ pub fn refusal(title: &str, judgement: &Judgement) -> String {
         left -= 1;
     }
     if left > 0 {
-        text.push_str(&format!("\n- and {left} more: `plimsoll check` lists all of them"));
+        text.extend(["\n- and ", &left.to_string(), " more: `plimsoll check` lists all of them"]);
     }
     if let Some(fragment) = fragment(&denied) {
         text.push_str("\nTo paste:\n");

@@ -223,7 +223,7 @@ fn a_file_of_another_shape_is_refused_with_line_and_path() {
         (
             "signals: []",
             "c.yaml:1: signals: unknown field `signals`, expected one of rules, \
-          externalRules, resourceRules",
+          externalRules, resourceRules, admission",
         ),
         ("rules: []\nrules: []", "c.yaml:2: the key `rules` stands twice"),
         (

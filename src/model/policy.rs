@@ -38,7 +38,7 @@ pub struct Policy {
     pub standard: Profile,
     /// The other bounds by name.
     pub profiles: BTreeMap<Box<str>, Profile>,
-    /// The QoS class that [`Rule::QosClass`] asks for.
+    /// The `QoS` class that [`Rule::QosClass`] asks for.
     pub qos_class: QosClass,
     /// What is asked of each probe: readiness, liveness, startup.
     pub probes: [ProbeBounds; 3],
@@ -178,7 +178,7 @@ impl Policy {
             (Some(Mode::Off), _) => Mode::Off,
             (Some(written), labelled) => written.max(labelled.unwrap_or(Mode::Off)),
             (None, Some(labelled)) => labelled,
-            (None, None) => setting.map_or(rule.default_mode(), |setting| setting.mode),
+            (None, None) => setting.map_or_else(|| rule.default_mode(), |setting| setting.mode),
         }
     }
 

@@ -279,7 +279,7 @@ fn an_exempt_container_leaves_the_others_judged() {
 #[test]
 fn a_limit_below_what_was_used_is_a_finding_with_a_proposal() {
     let usage = Usage {
-        window: Duration::from_secs(7 * 86400),
+        window: Duration::from_hours(7 * 24),
         samples: 5000,
         memory_peak: 412.0 * 1024.0 * 1024.0,
         memory_p99: 380.0 * 1024.0 * 1024.0,

@@ -74,6 +74,6 @@ fn scalar(text: &str) -> String {
     if plain && starts && !words.contains(&text.to_ascii_lowercase().as_str()) {
         text.to_owned()
     } else {
-        Value::from(text).to_string()
+        Value::from(super::clean(text, usize::MAX)).to_string()
     }
 }

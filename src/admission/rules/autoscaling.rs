@@ -14,6 +14,7 @@ use super::{Context, Problem};
 use crate::admission::autoscaler::{AutoscalerFacts, Target};
 use crate::admission::effective::{Source, effective};
 use crate::admission::finding::Finding;
+use crate::admission::history::Usage;
 use crate::admission::workload::{Container, Pod, Workload};
 use crate::model::autoscaler::{Autoscaler, MetricSource, ObjectReference};
 use crate::model::limit_range::LimitRange;
@@ -77,7 +78,7 @@ fn missing_request(
     if !context.is_on(Rule::AutoscalerRequest) {
         return;
     }
-    let proposal = context.usage(container).map(|usage| usage.propose()).unwrap_or_default();
+    let proposal = context.usage(container).map(Usage::propose).unwrap_or_default();
     let proposed = match resource {
         "cpu" => proposal.cpu_request,
         "memory" => proposal.memory_request,

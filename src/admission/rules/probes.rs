@@ -227,7 +227,8 @@ fn liveness_before_readiness(context: &mut Context<'_>, container: &Container) {
     };
     let question = |probe: &Probe| match probe.handlers.as_slice() {
         [Handler { name, port, rest }] => {
-            let port = port.as_ref().map(|port| container.resolve(port).ok_or(port.clone()));
+            let port =
+                port.as_ref().map(|port| container.resolve(port).ok_or_else(|| port.clone()));
             Some((name.clone(), port, rest.clone()))
         }
         _ => None,

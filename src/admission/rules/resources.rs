@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Problem};
 use crate::admission::effective::{Source, of_pod};
+use crate::admission::history::Usage;
 use crate::admission::workload::{Container, Resources};
 use crate::model::policy::{QosClass, Rule};
 use crate::model::quantity::Quantity;
@@ -120,7 +121,7 @@ fn required(
             fix: Some(fix(
                 side,
                 resource,
-                &proposed.map_or(UNKNOWN_AMOUNT.to_owned(), |_| wanted.clone()),
+                &proposed.map_or_else(|| UNKNOWN_AMOUNT.to_owned(), |_| wanted.clone()),
             )),
             wanted,
             badness: None,
@@ -137,7 +138,7 @@ fn propose(
     side: Side,
 ) -> (Option<Quantity>, String) {
     let usage = context.usage(container).filter(|_| matches!(resource, "cpu" | "memory"));
-    let proposal = usage.map(|usage| usage.propose()).unwrap_or_default();
+    let proposal = usage.map(Usage::propose).unwrap_or_default();
     let from_history = match (resource, side) {
         ("cpu", Side::Requests) => proposal.cpu_request,
         ("memory", Side::Requests) => proposal.memory_request,

@@ -13,7 +13,7 @@ const MAX_SHOWN: usize = 40;
 #[derive(Clone, Copy)]
 pub(in crate::admission) struct At<'a> {
     value: &'a Value,
-    parent: Option<&'a At<'a>>,
+    parent: Option<&'a Self>,
     step: Step<'a>,
 }
 
@@ -75,9 +75,7 @@ impl<'a> At<'a> {
     }
 
     /// The items of a list.
-    pub(in crate::admission) fn items<'b>(
-        &'b self,
-    ) -> Result<impl Iterator<Item = At<'b>>, Unreadable> {
+    pub(in crate::admission) fn items(&self) -> Result<impl Iterator<Item = At<'_>>, Unreadable> {
         let items = self.value.as_array().ok_or_else(|| self.expected("a list"))?;
         let at = |(index, value)| At { value, parent: Some(self), step: Step::Index(index) };
         Ok(items.iter().enumerate().map(at))

@@ -108,7 +108,7 @@ rules! {
     Maximum = "maximum", Warn, STRICT;
     /// Limits are not too many times the request.
     Ratio = "ratio", Off, STRICT;
-    /// The pod has the QoS class that is asked for, or a better one.
+    /// The pod has the `QoS` class that is asked for, or a better one.
     QosClass = "qosClass", Off, None;
     /// Each container that runs on says when it is ready.
     ReadinessProbe = "readinessProbe", Warn, BASELINE;
