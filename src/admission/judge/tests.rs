@@ -160,8 +160,7 @@ fn amounts_are_compared_as_numbers_however_they_are_written() {
     policy.qos_class = crate::model::policy::QosClass::Guaranteed;
     let mut app = good("app");
     app["resources"] = json!({
-        "requests": {"cpu": "1e3m", "memory": "0.5Gi"}, "limits": {"cpu": "1", "memory": "512Mi"}});
-    app["resources"]["requests"]["cpu"] = json!("1000m");
+        "requests": {"cpu": "1000m", "memory": "0.5Gi"}, "limits": {"cpu": "1", "memory": "512Mi"}});
     assert_eq!(alone(&deployment(&json!({"containers": [app]})), &policy), [""; 0]);
 }
 
