@@ -30,8 +30,8 @@ use crate::cluster::file::FileInventory;
 use crate::cluster::watch::WatchInventory;
 use crate::cluster::{self, AnyInventory, client};
 use crate::config::Config;
-use crate::engine::Engine;
 use crate::engine::discovery::{Discovery, Schedule};
+use crate::engine::{self, Engine, refresh};
 use crate::prometheus;
 use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
@@ -66,7 +66,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let client = cluster_client(&args).await?;
     let inventory = inventory(&args, client.clone()).await?;
     let access = access(&args, &settings, &metrics).await?;
-    let engine = Arc::new(Engine::new(backend, inventory, args.refresh_interval));
+    let engine = Arc::new(Engine::new(backend, inventory, engine_settings(&args)));
     let (certificate, keeper) =
         certificates::certificate(&args.serving, &settings, client.as_ref(), &metrics).await?;
     let secure = Listener::bind(settings.secure).await.context("--secure-port")?;
@@ -80,6 +80,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     observe(&engine, &metrics);
     let (changed, config) = watch::channel(Arc::new(config));
     let stop = shutdown.stopped();
+    tasks::spawn_until(stop.clone(), "refresh", refresh::run(Arc::clone(&engine)));
     let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());
@@ -192,11 +193,15 @@ async fn inventory(args: &ServeArgs, client: Option<kube::Client>) -> anyhow::Re
     Ok(AnyInventory::File(inventory))
 }
 
+fn engine_settings(args: &ServeArgs) -> engine::Settings {
+    engine::Settings { refresh_interval: args.refresh_interval, merge: args.merge }
+}
+
 fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
     let watched = Arc::clone(engine);
     let engine = Arc::clone(engine);
     metrics.observe_snapshot(move || SnapshotState {
-        age: engine.demands().oldest_answer(),
+        age: engine.oldest_answer(),
         demands: engine.demands().len(),
     });
     metrics.observe_watches(move || {

@@ -7,6 +7,7 @@
 mod admission;
 mod compile;
 mod file;
+mod no_data;
 mod report;
 
 use std::sync::Arc;

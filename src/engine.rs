@@ -1,168 +1,190 @@
 //! The heart: what is asked for, how it is computed, and the answers that are ready.
 //!
-//! A request is a [`Demand`]. The first time somebody has it, it is [planned](plan): the catalog
-//! says which rule serves the metric, the inventory which objects are meant, and the rule renders
-//! the query. The query is [evaluated](evaluate) at the backend and the [`Answer`] published in
-//! the demand's slot, from where everybody reads it without a lock. While somebody keeps asking,
-//! the slot is [refreshed](refresh) in the background; a demand that nobody has had for a while
-//! lapses.
+//! A request is a [`Demand`]. It is answered from a [table](table), which holds the values of one
+//! metric of all objects in all namespaces where somebody needs it. The first interest in a
+//! namespace has it [planned](plan): the catalog says which rule serves the metric, and the rule
+//! renders the fewest queries that answer all who are interested. The backend's results are
+//! [evaluated](evaluate) and published in the table, from where everybody [reads](read) them
+//! without a lock. While somebody keeps asking, or an autoscaler will ask, the table is
+//! [refreshed](refresh) in the background; a demand that nobody has had for a while lapses.
 //!
 //! ```text
-//! request ─▶ demand ─▶ plan ─▶ backend ─▶ evaluate ─▶ slot ─▶ answer
-//!                ▲       ▲                              ▲
-//!             requests   catalog ◀─ discovery        refresh
+//! autoscalers ─▶ demand ─▶ table ─▶ plan ─▶ backend ─▶ evaluate ─▶ table ─▶ read ─▶ answer
+//! requests ────────▲                 ▲                    ▲                  ▲
+//!                                 catalog ◀─ discovery  refresh           inventory
 //! ```
 //!
 //! The engine knows no HTTP and no Kubernetes client: it has two [`ports`].
 
 pub mod answer;
 pub mod catalog;
+pub mod compute;
+pub mod decisions;
 pub mod demand;
 pub mod discovery;
 pub mod error;
 pub mod evaluate;
+pub mod foresee;
 pub mod plan;
 pub mod ports;
+pub mod read;
 pub mod refresh;
+pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod usage;
+pub mod values;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::future::try_join_all;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
-use self::answer::{Answer, Evaluation};
+use self::answer::Evaluation;
 use self::catalog::Catalog;
-use self::demand::{Demand, Demands, Inserted, Slot};
+use self::decisions::Decisions;
+use self::demand::Demand;
+use self::demand::slots::{Binding, Demands, Latest, Slot};
 use self::error::Error;
-use self::plan::Plan;
+use self::foresee::Foreseen;
+use self::plan::Place;
 use self::ports::{Backend, Inventory};
-use crate::model::value::QueryResult;
+use self::table::{Outcome, Part, Tables, Values};
+use crate::model::no_data::NoData;
 
 /// How long a request waits for the first evaluation of what it asks for. The HPA controller's
 /// client has no deadline of its own and blocks one of five workers meanwhile.
 const FIRST_ANSWER_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How metrics are computed.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How often. With zero nothing is kept: each request asks the backend, as prometheus-adapter
+    /// does.
+    pub refresh_interval: Duration,
+    /// Whether one query answers for all objects and namespaces, where that is the same.
+    pub merge: bool,
+}
 
 /// Computes metrics and keeps the answers that are in demand.
 #[derive(Debug)]
 pub struct Engine<B, I> {
     backend: B,
     inventory: I,
+    settings: Settings,
     catalog: ArcSwap<Catalog>,
+    catalogs: AtomicU64,
     demands: Demands,
-    refresh_interval: Duration,
+    decisions: Decisions,
+    tables: Tables,
+    foreseen: Mutex<Foreseen>,
 }
 
 impl<B: Backend, I: Inventory> Engine<B, I> {
-    /// An engine that serves nothing until its catalog is [published](Self::publish_catalog).
-    ///
-    /// With a refresh interval of zero nothing is kept: each request asks the backend, as
-    /// prometheus-adapter does.
-    pub fn new(backend: B, inventory: I, refresh_interval: Duration) -> Self {
+    /// An engine that serves nothing until its catalog is [published](Self::publish_catalog), and
+    /// keeps nothing fresh until it is [run](refresh::run).
+    pub fn new(backend: B, inventory: I, settings: Settings) -> Self {
         Self {
             backend,
             inventory,
+            settings,
             catalog: ArcSwap::default(),
+            catalogs: AtomicU64::new(0),
             demands: Demands::default(),
-            refresh_interval,
+            decisions: Decisions::default(),
+            tables: Tables::default(),
+            foreseen: Mutex::default(),
         }
     }
 
-    /// Answers a request: from the demand's slot where it has been evaluated, else from its first
+    /// Answers a request: from the table where it has been evaluated, else from the first
     /// evaluation, which everybody who asks for the same thing shares.
-    pub async fn answer(self: &Arc<Self>, demand: &Demand) -> Result<Arc<Evaluation>, Error> {
-        if self.refresh_interval.is_zero() {
-            self.check(demand)?;
-            return self.evaluate(demand).await.map(|answer| Arc::new(answer.into()));
+    pub async fn answer(&self, demand: &Demand) -> Result<Arc<Evaluation>, Error> {
+        if self.settings.refresh_interval.is_zero() {
+            return self.answer_anew(demand).await;
         }
-        let slot = match self.demands.find(demand) {
-            Some(slot) => slot,
-            None => match self.insert(demand)? {
-                Some(slot) => slot,
-                None => return self.evaluate(demand).await.map(|answer| Arc::new(answer.into())),
-            },
-        };
-        Self::read(&slot).await
-    }
-
-    /// Tells what nobody serves apart, which takes no query.
-    fn check(&self, demand: &Demand) -> Result<(), Error> {
-        let known = plan::check(demand, &self.catalog.load());
-        if let Err(Error::UnknownResource(_)) = known {
-            self.inventory.look_for_kinds();
-        }
-        known
-    }
-
-    /// A slot for a demand that nobody has had, filled from now on; none where there is no room.
-    fn insert(self: &Arc<Self>, demand: &Demand) -> Result<Option<Arc<Slot>>, Error> {
-        self.check(demand)?;
-        Ok(match self.demands.insert(demand) {
-            Inserted::Mine(slot) => {
-                tokio::spawn(refresh::keep_fresh(Arc::clone(self), Arc::clone(&slot)));
-                Some(slot)
-            }
-            Inserted::Theirs(slot) => Some(slot),
-            Inserted::Full => None,
-        })
-    }
-
-    async fn read(slot: &Slot) -> Result<Arc<Evaluation>, Error> {
+        let slot = self.slot(demand)?;
         slot.asked();
-        let outcome = match slot.outcome() {
+        let binding = slot.binding();
+        let latest = slot.latest();
+        let before = latest.as_ref().map(|latest| &latest.chosen);
+        let kind = binding.kind.as_ref();
+        let chosen = read::choose(demand, kind, &self.inventory, before).await?;
+        let (table, namespace) = (&binding.interest.table, &binding.interest.namespace);
+        let outcome = match table.part(namespace) {
             Some(outcome) => outcome,
-            None => tokio::time::timeout(FIRST_ANSWER_DEADLINE, slot.first_outcome())
+            None => tokio::time::timeout(FIRST_ANSWER_DEADLINE, table.first_part(namespace))
                 .await
                 .map_err(|_| Error::StillEvaluating(FIRST_ANSWER_DEADLINE))?,
         };
-        match outcome.as_ref() {
-            Ok(evaluation) => Ok(Arc::clone(evaluation)),
-            Err(error) => Err(error.clone()),
+        if let Some(latest) = &latest
+            && Arc::ptr_eq(&latest.outcome, &outcome)
+            && latest.chosen.is_like(&chosen)
+            && !outcome_ages(&outcome)
+        {
+            return Ok(Arc::clone(&latest.evaluation));
+        }
+        let answer = read::answer(demand, kind, &outcome, &chosen, Timestamp::now())?;
+        let evaluation = Arc::new(Evaluation::from(answer));
+        slot.keep(Latest { outcome, chosen, evaluation: Arc::clone(&evaluation) });
+        Ok(evaluation)
+    }
+
+    /// Answers a request from an evaluation of its own.
+    async fn answer_anew(&self, demand: &Demand) -> Result<Arc<Evaluation>, Error> {
+        let Place { kind, .. } = self.place(demand)?;
+        let chosen = read::choose(demand, kind.as_ref(), &self.inventory, None).await?;
+        let at = Timestamp::now();
+        let values = self.compute_alone(demand, &self.catalog(), at).await?;
+        let part = Part { values, failure: None, at, evaluated: Instant::now() };
+        let answer = read::answer(demand, kind.as_ref(), &Ok(part), &chosen, at)?;
+        Ok(Arc::new(answer.into()))
+    }
+
+    /// The slot of a demand, which comes into being with the first request, and looks elsewhere
+    /// for its answer when another catalog is in force.
+    fn slot(&self, demand: &Demand) -> Result<Arc<Slot>, Error> {
+        let number = self.catalog.load().number();
+        match self.demands.find(demand) {
+            Some(slot) if slot.binding().catalog == number => Ok(slot),
+            Some(slot) => {
+                slot.bind(self.bind(demand)?);
+                Ok(slot)
+            }
+            None => {
+                let binding = self.bind(demand)?;
+                Ok(self.demands.insert(Slot::new(Arc::new(demand.clone()), binding)))
+            }
         }
     }
 
-    /// Plans a demand, asks the backend and makes the answer.
-    async fn evaluate(&self, demand: &Demand) -> Result<Answer, Error> {
-        let now = Timestamp::now();
-        let catalog = self.catalog.load_full();
-        let plan = match demand {
-            Demand::Custom(demand) => plan::custom(demand, &catalog, &self.inventory).await?,
-            Demand::External(demand) => plan::external(demand, &catalog)?,
-            Demand::Usage(demand) => {
-                let answer =
-                    usage::evaluate(demand, &catalog, &self.inventory, &self.backend, now).await?;
-                return Ok(Answer::Usage(answer));
-            }
-        };
-        let result = self.ask(&plan, now).await?;
-        evaluate::evaluate(plan, result, now)
+    fn bind(&self, demand: &Demand) -> Result<Binding, Error> {
+        let catalog = self.catalog.load().number();
+        let Place { subject, namespace, kind } = self.place(demand)?;
+        Ok(Binding { catalog, kind, interest: self.tables.interest(&subject, &namespace) })
     }
 
-    /// Asks all of a plan's queries and puts their results together.
-    async fn ask(&self, plan: &Plan, now: Timestamp) -> Result<QueryResult, Error> {
-        let results = plan.queries.iter().map(async |promql| {
-            self.backend.query(promql, now).await.map_err(|cause| {
-                let (rule, promql) = (plan.rule.path.clone(), error::excerpt(promql));
-                Error::Backend { rule, promql, cause }
-            })
-        });
-        let mut together = Vec::new();
-        for result in try_join_all(results).await? {
-            match result {
-                QueryResult::Vector(samples) => together.extend(samples),
-                scalar @ QueryResult::Scalar(_) => return Ok(scalar),
-            }
+    /// Where the answer to a demand is found; what nobody serves is told apart, which takes no
+    /// query.
+    fn place(&self, demand: &Demand) -> Result<Place, Error> {
+        let place = plan::place(demand, &self.catalog.load(), self.settings.merge);
+        if let Err(Error::UnknownResource(_)) = place {
+            self.inventory.look_for_kinds();
         }
-        Ok(QueryResult::Vector(together))
+        place
     }
 
-    /// Puts a new catalog in force for everything that is evaluated from now on.
+    /// Puts a new catalog in force for everything that is evaluated from now on. One that is like
+    /// the one in force changes nothing.
     pub fn publish_catalog(&self, catalog: Catalog) {
-        self.catalog.store(Arc::new(catalog));
+        if self.catalogs.load(Ordering::Relaxed) > 0 && catalog.is_like(&self.catalog.load()) {
+            return;
+        }
+        let number = self.catalogs.fetch_add(1, Ordering::Relaxed) + 1;
+        self.catalog.store(Arc::new(catalog.numbered(number)));
     }
 
     /// The catalog in force.
@@ -175,6 +197,22 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         &self.demands
     }
 
+    /// What decision signals have decided.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// The age of the oldest answer that is being served.
+    pub fn oldest_answer(&self) -> Option<Duration> {
+        let tables = self.tables.all();
+        let ages = tables.iter().flat_map(|table| {
+            let evaluated =
+                |outcome: &Arc<Outcome>| Some(outcome.as_ref().as_ref().ok()?.evaluated);
+            table.parts().values().filter_map(evaluated).min()
+        });
+        ages.min().map(|evaluated| evaluated.elapsed())
+    }
+
     /// The inventory, for those who know kinds by name.
     pub fn inventory(&self) -> &I {
         &self.inventory
@@ -184,4 +222,14 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     pub fn backend(&self) -> &B {
         &self.backend
     }
+}
+
+/// Whether an answer may have to change although nothing was evaluated: values of earlier times
+/// get too old.
+fn outcome_ages(outcome: &Outcome) -> bool {
+    let Ok(Part { values: Values::Objects(rule, _) | Values::Series(rule, _), .. }) = outcome
+    else {
+        return false;
+    };
+    matches!(rule.no_data, NoData::LastKnown { .. })
 }

@@ -1,40 +1,24 @@
 //! From an answer to the bytes that a client takes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::engine::answer::{CustomAnswer, ExternalAnswer, ObjectValue};
-use crate::engine::ports::Inventory;
+use crate::engine::answer::{CustomAnswer, Encoding, ExternalAnswer, ObjectValue};
 use crate::model::selector::LabelSelector;
 use crate::wire::CustomVersion;
 use crate::wire::metrics::{self, ExternalMetricValue, MetricValue, ObjectReference, Seconds};
 use crate::wire::negotiate::{Choice, Form, Shape};
 use crate::wire::table::{self, IncludeObject};
 
-/// Writes the values of objects that still exist: the HPA controller would count the values of
-/// those that do not into the average.
-pub fn custom(
-    answer: &CustomAnswer,
-    version: CustomVersion,
-    form: Form,
-    inventory: &impl Inventory,
-) -> Bytes {
+/// Writes the values of objects.
+pub fn custom(answer: &CustomAnswer, version: CustomVersion, form: Form) -> Bytes {
     let api_version = api_version(answer);
     let selector = echo(answer);
-    let current = answer.chosen_from.as_ref().and_then(|chosen_from| {
-        let current = inventory.current(&answer.kind)?;
-        (!Arc::ptr_eq(chosen_from, &current)).then_some(current)
-    });
     let namespace = answer.namespace.as_deref().unwrap_or_default();
-    let exists = |value: &&ObjectValue| {
-        current.as_ref().is_none_or(|objects| objects.contains(namespace, &value.name))
-    };
     let values: Vec<_> = answer
         .values
         .iter()
-        .filter(exists)
         .map(|ObjectValue { name, value, timestamp }| MetricValue {
             object: ObjectReference {
                 kind: &answer.kind.kind,
@@ -50,6 +34,20 @@ pub fn custom(
         })
         .collect();
     metrics::custom(form, version, &values)
+}
+
+/// Tells the forms of an answer on objects apart.
+pub fn encoding(version: CustomVersion, form: Form) -> Encoding {
+    let version = match version {
+        CustomVersion::V1Beta2 => 0,
+        CustomVersion::V1Beta1 => 1,
+    };
+    let form = match form {
+        Form::Json => 0,
+        Form::PrettyJson => 2,
+        Form::Protobuf => 4,
+    };
+    version + form
 }
 
 /// prometheus-adapter joins the empty group of core kinds and the version with a slash.

@@ -41,6 +41,14 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse_go)]
     pub refresh_interval: Duration,
 
+    /// Answer for all objects and namespaces with one query where that is the same; false asks for
+    /// each by itself, as prometheus-adapter does.
+    #[arg(
+        long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_value_t = true, default_missing_value = "true", action = ArgAction::Set
+    )]
+    pub merge: bool,
+
     #[command(flatten, next_help_heading = "Prometheus")]
     /// How Prometheus is reached.
     pub prometheus: PrometheusArgs,

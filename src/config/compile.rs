@@ -7,8 +7,10 @@ use serde_saphyr::{Location, Spanned};
 
 use super::Config;
 use super::file::{self, Entry, File, Text};
+use super::no_data;
 use super::report::{Report, with_causes};
 use crate::model::duration;
+use crate::model::no_data::NoData;
 use crate::model::object::GroupResource;
 use crate::promql::matcher::is_label_name;
 use crate::promql::naming::{Filter, Namer, NamingError};
@@ -72,8 +74,15 @@ struct Compiler<'a, 'b> {
 impl Compiler<'_, '_> {
     /// Looks at every field before it gives up, so that all mistakes are told.
     fn rule(&mut self, rule: file::Rule) -> Option<Rule> {
-        let file::Rule { series_query, series_filters, resources, name, metrics_query, compat } =
-            rule;
+        let file::Rule {
+            series_query,
+            series_filters,
+            resources,
+            name,
+            metrics_query,
+            no_data,
+            compat,
+        } = rule;
         let series_query = self.series_query(series_query);
         let filters = self.filters(series_filters.unwrap_or_default());
         let file::Resources { template, overrides, namespaced } = resources.unwrap_or_default();
@@ -84,6 +93,12 @@ impl Compiler<'_, '_> {
         }
         let namer = self.namer(name.unwrap_or_default());
         let (query, window) = self.query(metrics_query.as_ref());
+        let no_data = match no_data {
+            Some(Spanned { value, referenced, .. }) => {
+                no_data::compile(value, referenced, &self.path, self.report)
+            }
+            None => Some(NoData::default()),
+        };
         Some(Rule {
             index: self.index,
             path: self.path.clone(),
@@ -94,6 +109,7 @@ impl Compiler<'_, '_> {
             query: query?,
             window,
             namespaced,
+            no_data: no_data?,
             compat: compat.unwrap_or_default(),
         })
     }

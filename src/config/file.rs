@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_path_to_error::{Path, Segment};
 use serde_saphyr::{Error, Spanned};
 
+use super::no_data::NoData;
 use super::report::{Problem, Report};
 use crate::promql::compat::Compat;
 
@@ -97,6 +98,7 @@ pub(super) struct Rule {
     pub(super) resources: Option<Resources>,
     pub(super) name: Option<Name>,
     pub(super) metrics_query: Option<Text>,
+    pub(super) no_data: Option<Spanned<NoData>>,
     pub(super) compat: Option<Compat>,
 }
 

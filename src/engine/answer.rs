@@ -1,9 +1,11 @@
 //! What a demand is answered with: values with their times, immutable once published.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 
 use crate::model::inventory::Objects;
 use crate::model::object::Kind;
@@ -12,18 +14,40 @@ use crate::model::selector::Selector;
 use crate::model::usage::ObjectUsage;
 use crate::model::value::Labels;
 
-/// An answer and when it was made.
+/// The largest answer whose bytes are kept.
+const MAX_KEPT: usize = 1 << 20;
+
+/// An answer, and its bytes where somebody asks for it again.
 #[derive(Debug)]
 pub struct Evaluation {
     /// The answer.
     pub answer: Answer,
-    /// When its evaluation ended.
-    pub evaluated: Instant,
+    encoded: ArcSwapOption<(Encoding, Bytes)>,
+    is_read: AtomicBool,
+}
+
+/// In which of its forms an answer is: whoever encodes it gives each a number.
+pub type Encoding = u16;
+
+impl Evaluation {
+    /// The answer's bytes in one of its forms. They are kept from the second time on: the HPA
+    /// controller asks less often than there is a new answer.
+    pub fn encoded(&self, encoding: Encoding, encode: impl FnOnce() -> Bytes) -> Bytes {
+        let kept = self.encoded.load();
+        if let Some(kept) = kept.as_deref().filter(|kept| kept.0 == encoding) {
+            return kept.1.clone();
+        }
+        let bytes = encode();
+        if self.is_read.swap(true, Ordering::Relaxed) && bytes.len() <= MAX_KEPT {
+            self.encoded.store(Some(Arc::new((encoding, bytes.clone()))));
+        }
+        bytes
+    }
 }
 
 impl From<Answer> for Evaluation {
     fn from(answer: Answer) -> Self {
-        Self { answer, evaluated: Instant::now() }
+        Self { answer, encoded: ArcSwapOption::empty(), is_read: AtomicBool::new(false) }
     }
 }
 
@@ -35,7 +59,7 @@ pub enum Answer {
     /// Values of no object.
     External(ExternalAnswer),
     /// What objects use of their machine.
-    Usage(UsageAnswer),
+    Usage(Arc<UsageAnswer>),
 }
 
 /// Values of one metric of some objects of one kind.
@@ -53,10 +77,8 @@ pub struct CustomAnswer {
     pub window: Option<Duration>,
     /// Whether core kinds are said to be of `/v1`, as prometheus-adapter does.
     pub core_api_version_slash: bool,
-    /// A value for each object that has one, in the order of an API list.
+    /// A value for each object that there is and that has one, in the order of an API list.
     pub values: Vec<ObjectValue>,
-    /// The objects that were chosen from; `None` where nobody chose, as for a named object.
-    pub chosen_from: Option<Arc<Objects>>,
 }
 
 /// The value of one object.
@@ -78,7 +100,7 @@ pub struct ExternalAnswer {
     /// The span of time that the values are computed over, where the query tells.
     pub window: Option<Duration>,
     /// A value for each series.
-    pub values: Vec<SeriesValue>,
+    pub values: Arc<[SeriesValue]>,
 }
 
 /// The value of one series.

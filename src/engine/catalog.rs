@@ -3,7 +3,7 @@
 //! Immutable. A new one is built whenever the rules, the series or the kinds have changed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::model::object::{Kind, Kinds, Scope};
 use crate::model::value::SeriesNames;
@@ -20,6 +20,8 @@ const SUGGESTION_SIMILARITY: f64 = 0.75;
 /// Everything that is served.
 #[derive(Debug, Default)]
 pub struct Catalog {
+    /// Counts the catalogs that were put in force.
+    number: u64,
     /// The kinds it was built with, which requests are resolved against.
     kinds: Arc<Kinds>,
     custom: BTreeMap<String, Vec<CustomMetric>>,
@@ -39,7 +41,7 @@ pub struct Undiscovered {
 }
 
 /// A metric of objects of one kind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CustomMetric {
     /// The kind that it describes.
     pub kind: Arc<Kind>,
@@ -54,6 +56,21 @@ pub struct Served {
     pub rule: Arc<Rule>,
     /// The name of the series.
     pub series: String,
+    /// Whether one query answers for all namespaces and objects, once somebody has found out.
+    pub is_separable: OnceLock<bool>,
+}
+
+/// The same rule, by identity, and the same series.
+impl PartialEq for Served {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.rule, &other.rule) && self.series == other.series
+    }
+}
+
+impl Served {
+    fn new(rule: &Arc<Rule>, series: &str) -> Self {
+        Self { rule: Arc::clone(rule), series: series.to_owned(), is_separable: OnceLock::new() }
+    }
 }
 
 /// A rule with what is known of its series.
@@ -116,7 +133,7 @@ impl Catalog {
         for (series, labels) in series {
             let Some(name) = rule.metric_name(series) else { continue };
             for kind in rule.described_kinds(labels.iter().map(String::as_str), &kinds) {
-                let served = Served { rule: Arc::clone(rule), series: series.clone() };
+                let served = Served::new(rule, series);
                 let metrics = self.custom.entry(name.clone()).or_default();
                 if let Some(earlier) = metrics.iter_mut().find(|metric| metric.kind == kind) {
                     let what = format!("{}/{name}", kind.group_resource());
@@ -142,12 +159,34 @@ impl Catalog {
                 ));
                 continue;
             }
-            let served = Served { rule: Arc::clone(rule), series: series.clone() };
+            let served = Served::new(rule, series);
             if let Some(earlier) = self.external.get(&name) {
                 self.problems.push(collision(&name, earlier, &served));
             }
             self.external.insert(name, served);
         }
+    }
+
+    /// The same as the one after a number of others.
+    #[must_use]
+    pub fn numbered(self, number: u64) -> Self {
+        Self { number, ..self }
+    }
+
+    /// Tells it apart from those that were in force before it.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether it serves the same in the same way.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let rules = |catalog: &Self| catalog.resource_rules.as_ref().map(Arc::as_ptr);
+        Arc::ptr_eq(&self.kinds, &other.kinds)
+            && rules(self) == rules(other)
+            && self.custom == other.custom
+            && self.external == other.external
+            && self.undiscovered == other.undiscovered
+            && self.problems == other.problems
     }
 
     /// The kinds that names in requests stand for.
@@ -166,7 +205,7 @@ impl Catalog {
     }
 
     /// What resource metrics are computed from; none where they are not served.
-    pub fn resource_rules(&self) -> Option<&Arc<ResourceRules>> {
+    pub const fn resource_rules(&self) -> Option<&Arc<ResourceRules>> {
         self.resource_rules.as_ref()
     }
 

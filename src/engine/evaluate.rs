@@ -1,15 +1,13 @@
-//! From a query's result to the answer: which sample is whose value, and which is none.
+//! From a query's result to values: which sample is whose, and which is none.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::engine::answer::{Answer, CustomAnswer, ExternalAnswer, ObjectValue, SeriesValue};
+use crate::engine::answer::SeriesValue;
 use crate::engine::error::{Error, excerpt};
-use crate::engine::plan::{ObjectsReading, Plan, Reading, Wanted};
-use crate::model::object::Kind;
+use crate::engine::values::{Builder, Fault, ObjectValues};
 use crate::model::quantity::{Milli, Rounding};
 use crate::model::value::{Labels, Point, QueryResult, Sample};
 use crate::promql::rule::Rule;
@@ -18,124 +16,87 @@ use crate::promql::rule::Rule;
 /// Prometheus itself looks back for one.
 const MAX_SAMPLE_AGE_SECONDS: f64 = 300.0;
 
-/// Reads a result as its plan says.
-pub fn evaluate(plan: Plan, result: QueryResult, now: Timestamp) -> Result<Answer, Error> {
-    let Plan { rule, queries, window, reading } = plan;
-    match reading {
-        Reading::Objects(reading) => {
-            let QueryResult::Vector(samples) = result else {
-                return Err(Error::BadResult {
-                    rule: rule.path.clone(),
-                    promql: queries.first().map_or_else(String::new, |promql| excerpt(promql)),
-                    reason: "a scalar names no object; a metric of objects needs a vector".into(),
-                });
-            };
-            custom(&rule, window, reading, samples, now).map(Answer::Custom)
-        }
-        Reading::Series(metric) => {
-            Ok(Answer::External(external(&rule, window, metric, result, now)))
-        }
+/// The labels that tell whose value a sample is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectLabels {
+    /// That of the namespace; none where all samples are of one.
+    pub namespace: Option<String>,
+    /// That of the object.
+    pub object: String,
+}
+
+/// The samples of an instant vector; a scalar names no object.
+pub fn vector(rule: &Rule, promql: &str, result: QueryResult) -> Result<Vec<Sample>, Error> {
+    match result {
+        QueryResult::Vector(samples) => Ok(samples),
+        QueryResult::Scalar(_) => Err(Error::BadResult {
+            rule: rule.path.clone(),
+            promql: excerpt(promql),
+            reason: "a scalar names no object; a metric of objects needs a vector".into(),
+        }),
     }
 }
 
-fn custom(
+/// The values of objects by namespace, which is empty where the samples tell none.
+pub fn objects(
     rule: &Rule,
-    window: Option<Duration>,
-    reading: ObjectsReading,
-    samples: Vec<Sample>,
+    labels: &ObjectLabels,
+    samples: &[Sample],
     now: Timestamp,
-) -> Result<CustomAnswer, Error> {
-    let ObjectsReading { kind, namespace, metric, metric_selector, label, wanted } = reading;
-    let mut by_object = group(rule, &label, &wanted, samples)?;
-    let value_of = |name: Box<str>, point| {
-        let (value, timestamp) = object_value(rule, point, now)?;
-        Some(ObjectValue { name, value, timestamp })
-    };
-    let (values, chosen_from) = match wanted {
-        Wanted::One(name) => {
-            let point = by_object.remove(&*name).map(|sample| sample.point);
-            let value = point.and_then(|point| value_of(name.as_str().into(), point));
-            let missing = || Error::NoValue(no_value(rule, &kind, &name, point, now));
-            (vec![value.ok_or_else(missing)?], None)
+) -> BTreeMap<Arc<str>, ObjectValues> {
+    // A sample without these labels is of no object of which anybody could have asked.
+    let mut sorted: Vec<_> = samples
+        .iter()
+        .filter_map(|sample| {
+            let namespace = match &labels.namespace {
+                Some(label) => sample.labels.get(label).filter(|it| !it.is_empty())?,
+                None => "",
+            };
+            let object = sample.labels.get(&labels.object).filter(|it| !it.is_empty())?;
+            Some((namespace, object, sample))
+        })
+        .collect();
+    // Stable, because the last of an object's samples may be the one that counts.
+    sorted.sort_by_key(|(namespace, object, _)| (*namespace, *object));
+    let by_namespace = sorted.chunk_by(|a, b| a.0 == b.0).filter_map(|samples| {
+        let namespace = samples.first()?.0;
+        let mut builder = Builder::default();
+        for samples in samples.chunk_by(|a, b| a.1 == b.1) {
+            add_object(&mut builder, rule, samples, now);
         }
-        Wanted::These(names, objects) => {
-            let values = names.into_iter().filter_map(|name| {
-                let sample = by_object.remove(&*name)?;
-                value_of(name.into(), sample.point)
-            });
-            (values.collect(), Some(objects))
-        }
-        Wanted::Any => {
-            let mut values: Vec<_> = by_object
-                .into_iter()
-                .filter_map(|(name, sample)| value_of(name, sample.point))
-                .collect();
-            values.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            (values, None)
-        }
-    };
-    Ok(CustomAnswer {
-        kind,
-        namespace,
-        metric,
-        metric_selector,
-        window,
-        core_api_version_slash: rule.compat.core_api_version_slash,
-        values,
-        chosen_from,
-    })
+        Some((namespace.into(), builder.build()))
+    });
+    by_namespace.collect()
 }
 
-/// Why the object of that name has no value.
-fn no_value(rule: &Rule, kind: &Kind, name: &str, point: Option<Point>, now: Timestamp) -> String {
-    let (path, object) = (&rule.path, format!("{} {name}", kind.singular));
-    match point {
-        None => format!("{path} has no sample that names {object}"),
-        Some(point) if is_stale(point, now) => {
-            format!("the sample that {path} has for {object} is older than 5 minutes")
-        }
-        Some(Point { value, .. }) => {
-            format!("{path} computes {value:?} for {object}, which no quantity can say")
-        }
-    }
-}
-
-/// The samples of wanted objects, by the object that they name.
-fn group(
+/// Adds what the samples of one object say of it.
+fn add_object(
+    builder: &mut Builder,
     rule: &Rule,
-    label: &str,
-    wanted: &Wanted,
-    samples: Vec<Sample>,
-) -> Result<HashMap<Box<str>, Sample>, Error> {
-    let mut by_object: HashMap<Box<str>, Sample> = HashMap::with_capacity(samples.len());
-    let count = |object: &str, samples: &[Sample]| {
-        samples.iter().filter(|sample| sample.labels.get(label) == Some(object)).count()
+    samples: &[(&str, &str, &Sample)],
+    now: Timestamp,
+) {
+    let [(_, object, first), rest @ ..] = samples else { return };
+    let counting = match rest {
+        [(_, _, second), ..] if !rule.compat.last_sample_wins => {
+            let ambiguous = Error::Ambiguous {
+                rule: rule.path.clone(),
+                object: (*object).to_owned(),
+                count: samples.len(),
+                first: describe(&first.labels),
+                second: describe(&second.labels),
+            };
+            return builder.fault(object, Fault::Ambiguous(ambiguous));
+        }
+        [.., (_, _, last)] => last,
+        [] => first,
     };
-    let mut rest = samples.into_iter();
-    while let Some(sample) = rest.next() {
-        let object = sample.labels.get(label).unwrap_or_default();
-        if !wanted.includes(object) {
-            continue;
-        }
-        match by_object.entry(object.into()) {
-            Entry::Vacant(free) => {
-                free.insert(sample);
-            }
-            Entry::Occupied(mut taken) if rule.compat.last_sample_wins => {
-                taken.insert(sample);
-            }
-            Entry::Occupied(taken) => {
-                return Err(Error::Ambiguous {
-                    rule: rule.path.clone(),
-                    object: taken.key().to_string(),
-                    count: 2 + count(taken.key(), rest.as_slice()),
-                    first: describe(&taken.get().labels),
-                    second: describe(&sample.labels),
-                });
-            }
-        }
+    let point = counting.point;
+    match object_value(rule, point, now) {
+        Some(timed) => builder.value(object, timed),
+        None if is_stale(point, now) => builder.fault(object, Fault::Stale),
+        None => builder.fault(object, Fault::Unsayable(point.value)),
     }
-    Ok(by_object)
 }
 
 pub(super) fn describe(labels: &Labels) -> String {
@@ -143,17 +104,8 @@ pub(super) fn describe(labels: &Labels) -> String {
     format!("{{{}}}", pairs.join(","))
 }
 
-fn external(
-    rule: &Rule,
-    window: Option<Duration>,
-    metric: String,
-    result: QueryResult,
-    now: Timestamp,
-) -> ExternalAnswer {
-    let samples = match result {
-        QueryResult::Scalar(point) => vec![Sample { labels: Labels::default(), point }],
-        QueryResult::Vector(samples) => samples,
-    };
+/// The values of an external metric, sorted by labels.
+pub fn series(rule: &Rule, samples: Vec<Sample>, now: Timestamp) -> Vec<SeriesValue> {
     let mut values: Vec<_> = samples
         .into_iter()
         .filter_map(|Sample { labels, point }| {
@@ -169,7 +121,7 @@ fn external(
         .collect();
     values.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
     keep_sum_in_range(&mut values);
-    ExternalAnswer { metric, window, values }
+    values
 }
 
 /// The HPA controller adds the values up in an `i64` of thousandths that wraps: where the sum would

@@ -1,12 +1,19 @@
-//! From a demand to the query that answers it.
+//! From what is asked for to the queries that answer it.
+//!
+//! A demand has its place in a [table](super::table): with those for other objects and in other
+//! namespaces where [one query](merged) answers all of them, or alone.
+
+pub mod merged;
+mod separable;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::engine::catalog::{Catalog, CustomMetric, Served};
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
+use crate::engine::evaluate::ObjectLabels;
 use crate::engine::ports::Inventory;
+use crate::engine::table::Subject;
 use crate::engine::usage;
 use crate::model::inventory::Objects;
 use crate::model::object::Kind;
@@ -17,79 +24,77 @@ use crate::promql::template::Field;
 /// How many rules that could not be listed a message names.
 const MAX_UNDISCOVERED: usize = 16;
 
-/// A query that would be longer is asked in parts, each for some of the objects.
+/// A query that would be longer is asked in parts, each for some of the objects or namespaces.
 const MAX_QUERY: usize = 8 * 1024;
 
-/// Queries and how their results are to be read.
+/// Where the answer to a demand is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What the table is of.
+    pub subject: Subject,
+    /// The namespace in it; empty where the subject is in none.
+    pub namespace: Arc<str>,
+    /// The kind of the objects; none where the demand is for no objects.
+    pub kind: Option<Arc<Kind>>,
+}
+
+/// Finds the place of a demand, or says why nobody serves it. It takes no query and no inventory.
+pub fn place(demand: &Demand, catalog: &Catalog, merge: bool) -> Result<Place, Error> {
+    let alone = || Subject::Alone(Arc::new(demand.clone()));
+    match demand {
+        Demand::Custom(custom) => {
+            let CustomMetric { kind, served } = find_custom(custom, catalog)?;
+            let namespace = custom.namespace.as_deref().unwrap_or_default();
+            let is_merged = merge
+                && merged::can_alternate(namespace)
+                && merged::custom(served, kind, catalog.kinds());
+            let subject = if is_merged {
+                let (metric, selector) = (custom.metric.clone(), custom.metric_selector.clone());
+                Subject::Objects { metric, kind: Arc::clone(kind), selector }
+            } else {
+                alone()
+            };
+            let namespace = if is_merged { namespace } else { "" };
+            Ok(Place { subject, namespace: namespace.into(), kind: Some(Arc::clone(kind)) })
+        }
+        Demand::External(external) => {
+            let served = external_metric(&external.metric, catalog)?;
+            let namespace = merged::external(served, &external.namespace, catalog.kinds());
+            let namespace = namespace.filter(|_| merge);
+            let subject = match namespace {
+                Some(_) => Subject::Series {
+                    metric: external.metric.clone(),
+                    selector: external.selector.clone(),
+                },
+                None => alone(),
+            };
+            Ok(Place { subject, namespace: namespace.unwrap_or_default().into(), kind: None })
+        }
+        Demand::Usage(_) => {
+            usage::rules(catalog)?;
+            Ok(Place { subject: alone(), namespace: "".into(), kind: None })
+        }
+    }
+}
+
+/// Whether somebody serves a demand at all.
+pub fn check(demand: &Demand, catalog: &Catalog) -> Result<(), Error> {
+    match demand {
+        Demand::Custom(demand) => find_custom(demand, catalog).map(|_| ()),
+        Demand::External(demand) => external_metric(&demand.metric, catalog).map(|_| ()),
+        Demand::Usage(_) => usage::rules(catalog).map(|_| ()),
+    }
+}
+
+/// Queries for objects and how to read their results.
 #[derive(Debug)]
 pub struct Plan {
     /// The rule that made the queries.
     pub rule: Arc<Rule>,
     /// The queries, one but for very many objects; their results are put together.
     pub queries: Vec<String>,
-    /// The span of time that the query looks at, where it tells.
-    pub window: Option<Duration>,
-    /// What becomes of the result.
-    pub reading: Reading,
-}
-
-/// What becomes of a query's result.
-#[derive(Debug)]
-pub enum Reading {
-    /// Each sample is the value of the object that a label names.
-    Objects(ObjectsReading),
-    /// Each sample is a value of the external metric of this name.
-    Series(String),
-}
-
-/// How samples become values of objects.
-#[derive(Debug)]
-pub struct ObjectsReading {
-    /// The objects' kind.
-    pub kind: Arc<Kind>,
-    /// Their namespace; `None` for cluster-scoped ones.
-    pub namespace: Option<String>,
-    /// The metric, as asked for.
-    pub metric: String,
-    /// The metric's selector, as asked for.
-    pub metric_selector: Selector,
-    /// The label that names the object.
-    pub label: String,
-    /// Which objects are wanted.
-    pub wanted: Wanted,
-}
-
-/// Which objects of a result are wanted.
-#[derive(Debug)]
-pub enum Wanted {
-    /// Whichever the series name: there is no inventory to choose from.
-    Any,
-    /// The one of this name.
-    One(String),
-    /// These, sorted, chosen from an inventory.
-    These(Vec<String>, Arc<Objects>),
-}
-
-impl Wanted {
-    /// Whether the object of this name is wanted.
-    pub fn includes(&self, object: &str) -> bool {
-        match self {
-            Self::Any => !object.is_empty(),
-            Self::One(name) => name == object,
-            Self::These(names, _) => {
-                names.binary_search_by(|name| name.as_str().cmp(object)).is_ok()
-            }
-        }
-    }
-}
-
-/// Whether somebody serves a demand at all, which needs no query and no inventory.
-pub fn check(demand: &Demand, catalog: &Catalog) -> Result<(), Error> {
-    match demand {
-        Demand::Custom(demand) => find_custom(demand, catalog).map(|_| ()),
-        Demand::External(demand) => find_external(demand, catalog).map(|_| ()),
-        Demand::Usage(_) => usage::rules(catalog).map(|_| ()),
-    }
+    /// How to read them.
+    pub labels: ObjectLabels,
 }
 
 /// Finds who serves a metric of objects, which objects are meant, and what to ask the backend.
@@ -99,11 +104,14 @@ pub async fn custom(
     inventory: &impl Inventory,
 ) -> Result<Plan, Error> {
     let CustomMetric { kind, served } = find_custom(demand, catalog)?;
-    let wanted = wanted(demand, kind, inventory).await?;
-    let names: Vec<&str> = match &wanted {
-        Wanted::Any => Vec::new(),
-        Wanted::One(name) => vec![name],
-        Wanted::These(names, _) => names.iter().map(String::as_str).collect(),
+    let objects = match &demand.target {
+        Target::Named(_) => None,
+        Target::Selected(_) => inventory.objects(kind).await?,
+    };
+    let names: Vec<&str> = match (&demand.target, &objects) {
+        (Target::Named(name), _) => vec![name],
+        (Target::Selected(selector), Some(objects)) => names(demand, kind, selector, objects)?,
+        (Target::Selected(_), None) => Vec::new(),
     };
     let render = |names: &[&str]| {
         let (series, selector) = (&served.series, &demand.metric_selector);
@@ -114,19 +122,8 @@ pub async fn custom(
     let groups = [Field::GroupBy, Field::GroupBySlice];
     let is_divisible = groups.iter().any(|field| served.rule.query.uses(*field));
     let Queries { label, queries } = queries(&render, &names, is_divisible)?;
-    Ok(Plan {
-        rule: Arc::clone(&served.rule),
-        queries,
-        window: served.rule.window,
-        reading: Reading::Objects(ObjectsReading {
-            kind: Arc::clone(kind),
-            namespace: demand.namespace.clone(),
-            metric: demand.metric.clone(),
-            metric_selector: demand.metric_selector.clone(),
-            label,
-            wanted,
-        }),
-    })
+    let labels = ObjectLabels { namespace: None, object: label };
+    Ok(Plan { rule: Arc::clone(&served.rule), queries, labels })
 }
 
 /// The queries for some objects, and the label that names an object in their results.
@@ -151,7 +148,11 @@ fn queries(
     Ok(parts)
 }
 
-fn find_custom<'a>(demand: &CustomDemand, catalog: &'a Catalog) -> Result<&'a CustomMetric, Error> {
+/// Who serves a metric of objects.
+pub(super) fn find_custom<'a>(
+    demand: &CustomDemand,
+    catalog: &'a Catalog,
+) -> Result<&'a CustomMetric, Error> {
     let Some(kind) = catalog.kinds().resolve(&demand.resource) else {
         return Err(Error::UnknownResource(format!(
             "there is no resource {} in this cluster",
@@ -161,10 +162,30 @@ fn find_custom<'a>(demand: &CustomDemand, catalog: &'a Catalog) -> Result<&'a Cu
     if let Some(mismatch) = Catalog::scope_mismatch(kind, demand.namespace.as_deref()) {
         return Err(Error::UnknownResource(mismatch));
     }
-    catalog.custom(kind, &demand.metric).ok_or_else(|| {
-        let undiscovered = &catalog.undiscovered().custom;
-        not_served(undiscovered, || catalog.why_no_custom(kind, &demand.metric))
+    custom_metric(kind, &demand.metric, catalog)
+}
+
+fn custom_metric<'a>(
+    kind: &Kind,
+    metric: &str,
+    catalog: &'a Catalog,
+) -> Result<&'a CustomMetric, Error> {
+    catalog.custom(kind, metric).ok_or_else(|| {
+        not_served(&catalog.undiscovered().custom, || catalog.why_no_custom(kind, metric))
     })
+}
+
+/// What a merged subject is computed from; an error where it is not, or not any more.
+pub(super) fn served<'a>(subject: &Subject, catalog: &'a Catalog) -> Result<&'a Served, Error> {
+    let changed = || Error::NoValue("the rule has changed meanwhile; ask again".to_owned());
+    match subject {
+        Subject::Objects { metric, kind, .. } => {
+            let served = &custom_metric(kind, metric, catalog)?.served;
+            merged::custom(served, kind, catalog.kinds()).then_some(served).ok_or_else(changed)
+        }
+        Subject::Series { metric, .. } => external_metric(metric, catalog),
+        Subject::Alone(_) => Err(changed()),
+    }
 }
 
 /// While a rule's series have never been listed, nobody can tell that a metric does not exist.
@@ -178,31 +199,22 @@ fn not_served(undiscovered: &[String], why: impl FnOnce() -> String) -> Error {
     Error::Undiscovered(format!("the series of some rules could not be listed yet: {told}{more}"))
 }
 
-async fn wanted(
+/// The names that a selector matches; an error where there is none.
+fn names<'a>(
     demand: &CustomDemand,
-    kind: &Arc<Kind>,
-    inventory: &impl Inventory,
-) -> Result<Wanted, Error> {
-    let selector = match &demand.target {
-        Target::Named(name) => return Ok(Wanted::One(name.clone())),
-        Target::Selected(selector) => selector,
-    };
-    let Some(objects) = inventory.objects(kind).await? else {
-        return if selector.is_empty() {
-            Ok(Wanted::Any)
-        } else {
-            Err(Error::NoInventory { resource: kind.group_resource().to_string() })
-        };
-    };
-    let namespace = demand.namespace.as_deref().unwrap_or_default();
-    let names: Vec<_> = objects.select(namespace, selector).map(str::to_owned).collect();
+    kind: &Kind,
+    selector: &'a Selector,
+    objects: &'a Objects,
+) -> Result<Vec<&'a str>, Error> {
+    let namespace = demand.namespace.as_deref();
+    let names: Vec<_> = objects.select(namespace.unwrap_or_default(), selector).collect();
     if names.is_empty() {
-        return Err(Error::NoValue(no_objects(kind, demand.namespace.as_deref(), selector)));
+        return Err(Error::NoValue(no_objects(kind, namespace, selector)));
     }
-    Ok(Wanted::These(names, objects))
+    Ok(names)
 }
 
-fn no_objects(kind: &Kind, namespace: Option<&str>, selector: &Selector) -> String {
+pub(super) fn no_objects(kind: &Kind, namespace: Option<&str>, selector: &Selector) -> String {
     let resource = kind.group_resource();
     let whose = if selector.is_empty() {
         format!("there are no {resource}")
@@ -215,26 +227,20 @@ fn no_objects(kind: &Kind, namespace: Option<&str>, selector: &Selector) -> Stri
     }
 }
 
-fn find_external<'a>(demand: &ExternalDemand, catalog: &'a Catalog) -> Result<&'a Served, Error> {
-    catalog.external(&demand.metric).ok_or_else(|| {
-        let undiscovered = &catalog.undiscovered().external;
-        not_served(undiscovered, || catalog.why_no_external(&demand.metric))
+fn external_metric<'a>(metric: &str, catalog: &'a Catalog) -> Result<&'a Served, Error> {
+    catalog.external(metric).ok_or_else(|| {
+        not_served(&catalog.undiscovered().external, || catalog.why_no_external(metric))
     })
 }
 
 /// Finds who serves an external metric, and what to ask the backend.
-pub fn external(demand: &ExternalDemand, catalog: &Catalog) -> Result<Plan, Error> {
-    let served = find_external(demand, catalog)?;
+pub fn external(demand: &ExternalDemand, catalog: &Catalog) -> Result<(Arc<Rule>, String), Error> {
+    let served = external_metric(&demand.metric, catalog)?;
     let promql = served
         .rule
         .external_query(&served.series, &demand.namespace, &demand.selector, catalog.kinds())
         .map_err(Error::Query)?;
-    Ok(Plan {
-        rule: Arc::clone(&served.rule),
-        queries: vec![promql],
-        window: served.rule.window,
-        reading: Reading::Series(demand.metric.clone()),
-    })
+    Ok((Arc::clone(&served.rule), promql))
 }
 
 #[cfg(test)]

@@ -1,70 +1,251 @@
-//! Keeps one demand's answer fresh while somebody asks for it.
+//! Keeps every table fresh while somebody needs it, in one task.
+//!
+//! Tables are evaluated in turn, spread over the refresh interval, and a bounded number at a time.
+//! What somebody waits for goes first. Where the backend needs longer than the interval for a
+//! table, that table is evaluated less often.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
 use crate::engine::Engine;
-use crate::engine::demand::Slot;
 use crate::engine::error::Error;
+use crate::engine::plan;
 use crate::engine::ports::{Backend, Inventory};
+use crate::engine::table::{Outcome, Parts, Table};
 
 /// How long a demand lasts after its last request. The HPA controller asks every 15 s.
 const IDLE_TIME: Duration = Duration::from_mins(5);
 
-/// Evaluates a demand every refresh interval and publishes each outcome, until nobody has asked
-/// for [`IDLE_TIME`] or the metric is served no more.
-pub(super) async fn keep_fresh<B: Backend, I: Inventory>(
-    engine: Arc<Engine<B, I>>,
-    slot: Arc<Slot>,
-) {
-    let mut failing = None;
-    let _end = End { engine: &engine, slot: &slot };
-    let mut ticks = tokio::time::interval(engine.refresh_interval);
-    // An evaluation that takes longer than the interval puts the next one off.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// How many tables are refreshed at a time: half of what the client of a backend lets through, so
+/// that there is always room for what somebody waits for.
+const CONCURRENT_REFRESHES: usize = 8;
+
+/// How many tables that somebody waits for are evaluated at a time.
+const CONCURRENT_FIRST: usize = 16;
+
+/// The golden ratio's fraction of 2^64: its multiples are spread evenly, however many there are.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Evaluates what is needed for as long as it runs. With a refresh interval of zero nothing is
+/// kept, so nothing is to be done.
+pub async fn run<B: Backend, I: Inventory>(engine: Arc<Engine<B, I>>) {
+    if engine.settings.refresh_interval.is_zero() {
+        return std::future::pending().await;
+    }
+    let interval = engine.settings.refresh_interval;
+    let mut sweeps = tokio::time::interval(interval.max(Duration::from_secs(1)));
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut schedule = Schedule { interval, ..Schedule::default() };
+    let mut running = JoinSet::new();
     loop {
-        ticks.tick().await;
-        if slot.idle() > IDLE_TIME {
+        schedule.start(&engine, &mut running);
+        let next = schedule.next_due();
+        tokio::select! {
+            biased;
+            Some(done) = running.join_next() => match done {
+                Ok(done) => schedule.done(done),
+                // The process ends with the task that panics.
+                Err(error) => if let Ok(panic) = error.try_into_panic() {
+                    std::panic::resume_unwind(panic)
+                },
+            },
+            urgent = engine.tables.urgent() => schedule.urgent.extend(urgent),
+            () = sleep_until(next) => {}
+            _ = sweeps.tick() => sweep(&engine),
+        }
+    }
+}
+
+async fn sleep_until(next: Option<Instant>) {
+    match next {
+        Some(next) => tokio::time::sleep_until(next).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes away the demands that nobody has had for a while and those for what is not served.
+fn sweep<B: Backend, I: Inventory>(engine: &Engine<B, I>) {
+    let catalog = engine.catalog();
+    engine.demands.retain(|slot| {
+        let is_served = slot.binding().catalog == catalog.number()
+            || !plan::check(&slot.demand, &catalog).is_err_and(|error| error.is_not_found());
+        let is_idle = slot.idle() > IDLE_TIME;
+        if is_idle {
             debug!(demand = %slot.demand, "nobody asks any more");
-            break;
         }
-        let outcome = engine.evaluate(&slot.demand).await;
-        tell(&slot, failing.as_ref(), outcome.as_ref().err());
-        failing = outcome.as_ref().err().cloned();
-        let served = !outcome.as_ref().is_err_and(Error::is_not_found);
-        slot.publish(outcome.map(|answer| Arc::new(answer.into())));
-        if !served {
-            break;
+        is_served && !is_idle
+    });
+}
+
+/// What is evaluated when.
+#[derive(Debug, Default)]
+struct Schedule {
+    interval: Duration,
+    /// Tables that somebody waits for.
+    urgent: VecDeque<Arc<Table>>,
+    /// When each table is to be refreshed next, by time and number.
+    due: BTreeMap<(Instant, u64), Weak<Table>>,
+    /// By number.
+    known: HashMap<u64, Known>,
+    refreshing: usize,
+    first: usize,
+}
+
+/// What the schedule knows of a table.
+#[derive(Debug, Default)]
+struct Known {
+    /// Whether an evaluation is under way.
+    is_running: bool,
+    /// When it is due; none while its refresh is under way.
+    due: Option<Instant>,
+    is_slow: bool,
+}
+
+/// An evaluation that has ended.
+struct Done {
+    table: Arc<Table>,
+    is_refresh: bool,
+    started: Instant,
+}
+
+impl Schedule {
+    fn next_due(&self) -> Option<Instant> {
+        let ((due, _), _) = self.due.first_key_value()?;
+        (self.refreshing < CONCURRENT_REFRESHES).then_some(*due)
+    }
+
+    /// Starts what can be started now.
+    fn start<B: Backend, I: Inventory>(
+        &mut self,
+        engine: &Arc<Engine<B, I>>,
+        running: &mut JoinSet<Done>,
+    ) {
+        while self.first < CONCURRENT_FIRST
+            && let Some(table) = self.urgent.pop_front()
+        {
+            let known = self.known.entry(table.number).or_default();
+            let namespaces = table.unknown();
+            // Whoever is under way looks when it is done.
+            if known.is_running || namespaces.is_empty() {
+                continue;
+            }
+            known.is_running = true;
+            if known.due.is_none() {
+                let due = Instant::now() + spread(self.interval, table.number);
+                known.due = Some(due);
+                self.due.insert((due, table.number), Arc::downgrade(&table));
+            }
+            self.first += 1;
+            running.spawn(evaluate(Arc::clone(engine), table, namespaces, false));
+        }
+        let now = Instant::now();
+        while self.refreshing < CONCURRENT_REFRESHES
+            && let Some(entry) = self.due.first_entry()
+            && entry.key().0 <= now
+        {
+            let ((due, number), table) = entry.remove_entry();
+            let table = table.upgrade();
+            let namespaces = table.as_ref().map(|table| table.wanted()).unwrap_or_default();
+            let (Some(table), Some(known)) = (table, self.known.get_mut(&number)) else {
+                self.known.remove(&number);
+                continue;
+            };
+            if known.is_running {
+                // It is put off until what is under way is done.
+                known.due = None;
+                continue;
+            }
+            if namespaces.is_empty() {
+                self.known.remove(&number);
+                continue;
+            }
+            known.note_lateness(now.duration_since(due), self.interval, &table);
+            known.due = None;
+            known.is_running = true;
+            self.refreshing += 1;
+            running.spawn(evaluate(Arc::clone(engine), table, namespaces, true));
+        }
+    }
+
+    fn done(&mut self, Done { table, is_refresh, started }: Done) {
+        if is_refresh {
+            self.refreshing -= 1;
+        } else {
+            self.first -= 1;
+        }
+        let now = Instant::now();
+        let Some(known) = self.known.get_mut(&table.number) else { return };
+        known.is_running = false;
+        if known.due.is_none() {
+            let took = now.duration_since(started);
+            known.note_lateness(took, self.interval, &table);
+            // A backend that needs longer than the interval has as long a rest.
+            let pause = if took > self.interval { took } else { self.interval - took };
+            let due = if is_refresh { now + pause } else { now };
+            known.due = Some(due);
+            self.due.insert((due, table.number), Arc::downgrade(&table));
+        }
+        if !table.unknown().is_empty() {
+            self.urgent.push_back(table);
         }
     }
 }
 
-/// Logs a failure when it begins or changes, and its end.
-fn tell(slot: &Slot, before: Option<&Error>, now: Option<&Error>) {
-    match (before, now) {
-        (_, Some(error)) if before.is_some_and(|before| before.is_like(error)) => {}
+impl Known {
+    /// Logs when a table begins to be evaluated less often than every interval, and when it ends.
+    fn note_lateness(&mut self, took: Duration, interval: Duration, table: &Table) {
+        let is_slow = took > interval;
+        if is_slow && !self.is_slow {
+            warn!(metric = %table.subject, ?took, "a metric is refreshed less often than wanted");
+        }
+        self.is_slow = is_slow;
+    }
+}
+
+/// How long after its first evaluation a table is refreshed first.
+fn spread(interval: Duration, number: u64) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "any number will do")]
+    let part = number.wrapping_mul(SPREAD) as f64 / u64::MAX as f64;
+    interval.mul_f64(1.0 - part.clamp(0.0, 0.99))
+}
+
+async fn evaluate<B: Backend, I: Inventory>(
+    engine: Arc<Engine<B, I>>,
+    table: Arc<Table>,
+    namespaces: Vec<Arc<str>>,
+    is_refresh: bool,
+) -> Done {
+    let started = Instant::now();
+    let parts = engine.compute(&table, &namespaces).await;
+    tell(&table, &parts);
+    table.publish(parts);
+    Done { table, is_refresh, started }
+}
+
+/// Logs a failure when it begins or changes, and its end, once for all namespaces.
+fn tell(table: &Table, new: &Parts) {
+    let before = table.parts();
+    let failure = |outcome: Option<&Arc<Outcome>>| match outcome.map(|it| &**it) {
+        Some(Err(error)) => Some(error.clone()),
+        Some(Ok(part)) => part.failure.clone(),
+        None => None,
+    };
+    let failed = |parts: &Parts| {
+        let mut failures = new.keys().filter_map(|namespace| failure(parts.get(namespace)));
+        failures.next()
+    };
+    let metric = &table.subject;
+    match (failed(&before), failed(new)) {
+        (Some(before), Some(error)) if before.is_like(&error) => {}
         // An object without a sample is no fault of anybody's, and any name can be asked for.
-        (_, Some(error @ Error::NoValue(_))) => {
-            debug!(demand = %slot.demand, %error, "a metric has no value");
-        }
-        (_, Some(error)) => warn!(demand = %slot.demand, %error, "a metric cannot be evaluated"),
-        (Some(_), None) => info!(demand = %slot.demand, "a metric can be evaluated again"),
-        _ => {}
-    }
-}
-
-/// Takes the demand away when its refresh ends, however it ends: an answer that nobody refreshes
-/// would be served for ever.
-struct End<'a, B, I> {
-    engine: &'a Engine<B, I>,
-    slot: &'a Slot,
-}
-
-impl<B, I> Drop for End<'_, B, I> {
-    fn drop(&mut self) {
-        self.engine.demands.remove(self.slot);
+        (_, Some(error @ Error::NoValue(_))) => debug!(%metric, %error, "a metric has no value"),
+        (_, Some(error)) => warn!(%metric, %error, "a metric cannot be evaluated"),
+        (Some(_), None) => info!(%metric, "a metric can be evaluated again"),
+        (None, None) => {}
     }
 }

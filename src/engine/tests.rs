@@ -2,6 +2,7 @@
 
 mod demands;
 mod discovery;
+mod merged;
 mod usage;
 mod values;
 
@@ -11,12 +12,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Engine;
 use super::answer::{Answer, CustomAnswer, ExternalAnswer};
 use super::catalog::{Catalog, Discovered};
 use super::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use super::error::Error;
 use super::ports::{Backend, BackendError, Inventory, InventoryError};
+use super::{Engine, Settings, refresh};
 use crate::config::{self, Config};
 use crate::model::inventory::{Object, Objects};
 use crate::model::object::{GroupResource, Kind, Kinds};
@@ -154,10 +155,15 @@ fn catalog(config: &Config, custom: &[(&str, &[&str])], external: &[&str]) -> Ca
 }
 
 fn engine_with(inventory: FakeInventory, config_text: &str, refresh: Duration) -> FakeEngine {
-    let engine = Engine::new(FakeBackend::default(), inventory, refresh);
+    start(inventory, config_text, Settings { refresh_interval: refresh, merge: false })
+}
+
+fn start(inventory: FakeInventory, config_text: &str, settings: Settings) -> FakeEngine {
+    let engine = Arc::new(Engine::new(FakeBackend::default(), inventory, settings));
     let labels: &[&str] = &["namespace", "pod", "service"];
     engine.publish_catalog(catalog(&config(config_text), &[("requests", labels)], &["depth"]));
-    Arc::new(engine)
+    tokio::spawn(refresh::run(Arc::clone(&engine)));
+    engine
 }
 
 fn engine() -> FakeEngine {

@@ -116,6 +116,11 @@ impl Objects {
         self.namespaces.get(namespace).map_or(&[], |objects| objects)
     }
 
+    /// The same as it is shared: as long as it is this one, nothing in the namespace has changed.
+    pub fn list(&self, namespace: &str) -> Option<&Arc<Vec<Arc<Object>>>> {
+        self.namespaces.get(namespace)
+    }
+
     /// How many objects there are.
     pub fn len(&self) -> usize {
         self.namespaces.values().map(|objects| objects.len()).sum()

@@ -4,14 +4,18 @@
 //! Queries are byte for byte those of prometheus-adapter (`pkg/naming/metrics_query.go`), for
 //! every request that it answers.
 
+mod merged;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::merged::MergedQuery;
 use super::compat::Compat;
 use super::matcher::{MatcherError, Matchers};
 use super::naming::{Filter, Namer};
 use super::resources::{ResourceError, Resources};
 use super::template::{QueryArguments, Template, TemplateError};
+use crate::model::no_data::NoData;
 use crate::model::object::{GroupResource, Kind, Kinds, Scope};
 use crate::model::selector::Selector;
 
@@ -37,6 +41,8 @@ pub struct Rule {
     /// `resources.namespaced`: whether queries of an external metric are limited to the
     /// namespace that asks.
     pub namespaced: bool,
+    /// What is served where the backend has nothing.
+    pub no_data: NoData,
     /// Switches.
     pub compat: Compat,
 }

@@ -42,7 +42,10 @@ impl Running {
     async fn start(text: &str, script: impl FnOnce(&FakeBackend)) -> Self {
         let backend = FakeBackend::default();
         script(&backend);
-        let engine = Arc::new(Engine::new(backend, FakeInventory::default(), REFRESH));
+        let engine = {
+            let settings = Settings { refresh_interval: REFRESH, merge: false };
+            Arc::new(Engine::new(backend, FakeInventory::default(), settings))
+        };
         let (sender, receiver) = watch::channel(Arc::new(config(text)));
         let metrics = Arc::new(Metrics::new());
         let schedule = Schedule { relist_interval: RELIST, max_age: MAX_AGE };

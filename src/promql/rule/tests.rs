@@ -17,6 +17,7 @@ fn rule(matches: &str, filters: &[Filter], resources: Resources, query: &str) ->
         query: Template::compile(query, Fields::Query).unwrap(),
         window: window::range_of(query),
         namespaced: true,
+        no_data: NoData::default(),
         compat: Compat::default(),
     }
 }

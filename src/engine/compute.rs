@@ -1,0 +1,303 @@
+//! Asks the backend for a table and makes its parts.
+//!
+//! Where one query for several namespaces cannot be executed, which may be the fault of one of
+//! them, it is asked again for one half and the other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::{BoxFuture, FutureExt, join_all, try_join_all};
+use jiff::Timestamp;
+use tokio::task;
+use tokio::time::Instant;
+
+use crate::engine::Engine;
+use crate::engine::answer::SeriesValue;
+use crate::engine::catalog::{Catalog, Served};
+use crate::engine::demand::Demand;
+use crate::engine::error::{self, Error};
+use crate::engine::evaluate::{self, ObjectLabels};
+use crate::engine::plan::{self, Plan, merged};
+use crate::engine::ports::{Backend, BackendError, Inventory};
+use crate::engine::table::{Outcome, Part, Parts, Subject, Table, Values};
+use crate::engine::usage;
+use crate::engine::values::ObjectValues;
+use crate::model::no_data::NoData;
+use crate::model::value::{Labels, QueryResult, Sample};
+use crate::promql::rule::{MergedQuery, QueryError, Rule};
+
+/// How many queries one evaluation of a table may take because others could not be executed.
+const MAX_HALVINGS: usize = 64;
+
+/// More samples are put in order beside the runtime, since it takes milliseconds.
+const MAX_INLINE: usize = 4096;
+
+/// The values of some namespaces, or why there are none.
+type Computed = Vec<(Arc<str>, Result<Values, Error>)>;
+
+/// What is asked for several namespaces together.
+struct Merged<'a> {
+    rule: &'a Arc<Rule>,
+    render: &'a (dyn Fn(&[&str]) -> Result<MergedQuery, QueryError> + Sync),
+    of_objects: bool,
+    at: Timestamp,
+    /// How many halves may still be asked for.
+    halvings: AtomicUsize,
+}
+
+impl<B: Backend, I: Inventory> Engine<B, I> {
+    /// Evaluates a table for some namespaces.
+    pub(super) async fn compute(&self, table: &Table, namespaces: &[Arc<str>]) -> Parts {
+        let at = Timestamp::now();
+        let catalog = self.catalog.load_full();
+        let computed = match &table.subject {
+            Subject::Alone(demand) => {
+                let values = self.compute_alone(demand, &catalog, at).await;
+                vec![("".into(), values)]
+            }
+            subject => self.compute_merged(subject, &catalog, namespaces, at).await,
+        };
+        let outcomes = computed.into_iter().map(|(namespace, values)| {
+            let outcome = outcome(values, table.part(&namespace).as_deref(), at);
+            (namespace, Arc::new(outcome))
+        });
+        outcomes.collect()
+    }
+
+    /// Evaluates a demand by itself.
+    pub(super) async fn compute_alone(
+        &self,
+        demand: &Demand,
+        catalog: &Catalog,
+        at: Timestamp,
+    ) -> Result<Values, Error> {
+        match demand {
+            Demand::Custom(demand) => {
+                let Plan { rule, queries, labels } =
+                    plan::custom(demand, catalog, &self.inventory).await?;
+                let ask = async |promql: &String| {
+                    let result = self.ask(&rule, promql, at).await?;
+                    evaluate::vector(&rule, promql, result)
+                };
+                let samples = try_join_all(queries.iter().map(ask)).await?.concat();
+                let mut objects = objects(&rule, labels, samples, at).await;
+                Ok(Values::Objects(rule, objects.remove("").unwrap_or_default()))
+            }
+            Demand::External(demand) => {
+                let (rule, promql) = plan::external(demand, catalog)?;
+                let samples = samples(self.ask(&rule, &promql, at).await?);
+                let series = evaluate::series(&rule, samples, at);
+                Ok(Values::Series(rule, series.into()))
+            }
+            Demand::Usage(demand) => {
+                let (inventory, backend) = (&self.inventory, &self.backend);
+                let usage = usage::evaluate(demand, catalog, inventory, backend, at).await?;
+                Ok(Values::Usage(Arc::new(usage)))
+            }
+        }
+    }
+
+    async fn compute_merged(
+        &self,
+        subject: &Subject,
+        catalog: &Catalog,
+        namespaces: &[Arc<str>],
+        at: Timestamp,
+    ) -> Computed {
+        let kinds = catalog.kinds();
+        let served = match plan::served(subject, catalog) {
+            Ok(served) => served,
+            Err(error) => return all(namespaces, &error),
+        };
+        let Served { rule, series, .. } = served;
+        let render = |names: &[&str]| match subject {
+            Subject::Objects { kind, selector, .. } => {
+                rule.merged_query(series, kind, names, selector, kinds)
+            }
+            Subject::Series { selector, .. } if names == [""] => {
+                let promql = rule.external_query(series, "", selector, kinds)?;
+                let object_label = String::new();
+                Ok(MergedQuery { promql, namespace_label: None, object_label })
+            }
+            Subject::Series { selector, .. } => {
+                rule.merged_external_query(series, names, selector, kinds)
+            }
+            Subject::Alone(_) => Err(QueryError::Empty(rule.path.clone())),
+        };
+        let of_objects = matches!(subject, Subject::Objects { .. });
+        let halvings = AtomicUsize::new(MAX_HALVINGS);
+        let merged = Merged { rule, render: &render, of_objects, at, halvings };
+        self.ask_for(&merged, namespaces, true).await
+    }
+
+    /// Asks for some namespaces together, and for their halves where that cannot be executed.
+    fn ask_for<'a>(
+        &'a self,
+        merged: &'a Merged<'_>,
+        namespaces: &'a [Arc<str>],
+        may_be_all: bool,
+    ) -> BoxFuture<'a, Computed> {
+        let asking = async move {
+            let pieces = match merged::pieces(namespaces, may_be_all, &merged.render) {
+                Ok(pieces) => pieces,
+                Err(error) => return all(namespaces, &error),
+            };
+            let ask = async |piece: &merged::Piece<'a, Arc<str>>| {
+                let namespaces = piece.namespaces;
+                let error = match self.ask(merged.rule, &piece.query.promql, merged.at).await {
+                    Ok(result) => return merged.read(&piece.query, result, namespaces).await,
+                    Err(error) => error,
+                };
+                if namespaces.len() < 2 || !is_unexecutable(&error) || !merged.may_halve() {
+                    return all(namespaces, &error);
+                }
+                let (first, second) = namespaces.split_at(namespaces.len() / 2);
+                let mut both = self.ask_for(merged, first, false).await;
+                both.extend(self.ask_for(merged, second, false).await);
+                both
+            };
+            join_all(pieces.iter().map(ask)).await.into_iter().flatten().collect()
+        };
+        asking.boxed()
+    }
+
+    async fn ask(&self, rule: &Rule, promql: &str, at: Timestamp) -> Result<QueryResult, Error> {
+        self.backend.query(promql, at).await.map_err(|cause| {
+            let (rule, promql) = (rule.path.clone(), error::excerpt(promql));
+            Error::Backend { rule, promql, cause }
+        })
+    }
+}
+
+impl Merged<'_> {
+    fn may_halve(&self) -> bool {
+        let fewer = |left: usize| left.checked_sub(2);
+        self.halvings.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
+    }
+
+    /// The values of each namespace.
+    async fn read(
+        &self,
+        query: &MergedQuery,
+        result: QueryResult,
+        namespaces: &[Arc<str>],
+    ) -> Computed {
+        if !self.of_objects {
+            return self.read_series(query, samples(result), namespaces);
+        }
+        let samples = match evaluate::vector(self.rule, &query.promql, result) {
+            Ok(samples) => samples,
+            Err(error) => return all(namespaces, &error),
+        };
+        let labels = ObjectLabels {
+            namespace: query.namespace_label.clone(),
+            object: query.object_label.clone(),
+        };
+        let mut by_namespace = objects(self.rule, labels, samples, self.at).await;
+        let values = |namespace: &Arc<str>| {
+            let objects = by_namespace.remove(namespace).unwrap_or_default();
+            (Arc::clone(namespace), Ok(Values::Objects(Arc::clone(self.rule), objects)))
+        };
+        namespaces.iter().map(values).collect()
+    }
+
+    fn read_series(
+        &self,
+        query: &MergedQuery,
+        samples: Vec<Sample>,
+        namespaces: &[Arc<str>],
+    ) -> Computed {
+        let mut by_namespace: BTreeMap<Box<str>, Vec<Sample>> = BTreeMap::new();
+        for sample in samples {
+            let namespace = query.namespace_label.as_ref().map(|label| sample.labels.get(label));
+            let namespace = namespace.flatten().unwrap_or_default().into();
+            by_namespace.entry(namespace).or_default().push(sample);
+        }
+        let values = |namespace: &Arc<str>| {
+            let samples = by_namespace.remove(&**namespace).unwrap_or_default();
+            let series: Arc<[SeriesValue]> = evaluate::series(self.rule, samples, self.at).into();
+            (Arc::clone(namespace), Ok(Values::Series(Arc::clone(self.rule), series)))
+        };
+        namespaces.iter().map(values).collect()
+    }
+}
+
+/// The same error for all.
+fn all(namespaces: &[Arc<str>], error: &Error) -> Computed {
+    namespaces.iter().map(|namespace| (Arc::clone(namespace), Err(error.clone()))).collect()
+}
+
+/// Whether the backend understood the query and could not execute it with the data it has: two
+/// series that match one, a result with the same labels twice, too many samples.
+fn is_unexecutable(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Backend { cause: BackendError::Refused { status, .. }, .. }
+            if status.starts_with("422")
+    )
+}
+
+fn samples(result: QueryResult) -> Vec<Sample> {
+    match result {
+        QueryResult::Scalar(point) => vec![Sample { labels: Labels::default(), point }],
+        QueryResult::Vector(samples) => samples,
+    }
+}
+
+async fn objects(
+    rule: &Arc<Rule>,
+    labels: ObjectLabels,
+    samples: Vec<Sample>,
+    at: Timestamp,
+) -> BTreeMap<Arc<str>, ObjectValues> {
+    if samples.len() <= MAX_INLINE {
+        return evaluate::objects(rule, &labels, &samples, at);
+    }
+    let rule = Arc::clone(rule);
+    let read = move || evaluate::objects(&rule, &labels, &samples, at);
+    match task::spawn_blocking(read).await {
+        Ok(objects) => objects,
+        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+    }
+}
+
+/// What is known now, with what was known before where the rule says so.
+fn outcome(values: Result<Values, Error>, before: Option<&Outcome>, at: Timestamp) -> Outcome {
+    let earlier = before.and_then(|before| before.as_ref().ok());
+    let part = |values, failure| Part { values, failure, at, evaluated: Instant::now() };
+    match (values, earlier.map(|part| &part.values)) {
+        (Ok(Values::Objects(rule, new)), Some(Values::Objects(_, earlier))) => {
+            let objects = match oldest(&rule, at) {
+                Some(oldest) => new.or_earlier(earlier, oldest),
+                None => new,
+            };
+            Ok(part(Values::Objects(rule, objects), None))
+        }
+        (Ok(Values::Series(rule, new)), Some(Values::Series(_, earlier)))
+            if new.is_empty() && oldest(&rule, at).is_some() =>
+        {
+            Ok(part(Values::Series(rule, Arc::clone(earlier)), None))
+        }
+        (Ok(values), _) => Ok(part(values, None)),
+        (Err(error), _) if error.is_not_found() => Err(error),
+        (Err(error), Some(Values::Objects(rule, earlier))) => match oldest(rule, at) {
+            Some(oldest) => {
+                let objects = ObjectValues::default().or_earlier(earlier, oldest);
+                Ok(part(Values::Objects(Arc::clone(rule), objects), Some(error)))
+            }
+            None => Err(error),
+        },
+        (Err(error), Some(Values::Series(rule, earlier))) if oldest(rule, at).is_some() => {
+            Ok(part(Values::Series(Arc::clone(rule), Arc::clone(earlier)), Some(error)))
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// The time of the oldest value that is still known; none where only new ones count.
+fn oldest(rule: &Rule, at: Timestamp) -> Option<i64> {
+    let NoData::LastKnown { max_age } = rule.no_data else { return None };
+    let max_age = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
+    Some(at.as_second().saturating_sub(max_age))
+}
