@@ -4,6 +4,7 @@
 //! they mean there; `presets` and `signals` declare metrics that people can name. Every other key is an error. All mistakes of a file are told at once, each as `FILE:LINE: rules[3].name.as: what is wrong`; only a mistake
 //! in the YAML itself ends the reading. Pure: reading the file is somebody else's task.
 
+mod admission;
 mod compile;
 mod file;
 mod no_data;
@@ -13,6 +14,7 @@ mod signals;
 
 use std::sync::Arc;
 
+use crate::model::policy::Policy;
 use crate::promql::resource_rules::ResourceRules;
 use crate::promql::rule::Rule;
 use crate::signals::preset::Presets;
@@ -36,6 +38,8 @@ pub struct Config {
     pub signals: Vec<Arc<Signal>>,
     /// The presets there are, for signals that are declared elsewhere.
     pub presets: Arc<Presets>,
+    /// What admission asks for.
+    pub admission: Arc<Policy>,
     /// What loads but does not do what it seems to; each names file, line and path.
     pub warnings: Vec<String>,
 }

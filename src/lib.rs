@@ -34,6 +34,7 @@
 //! Servers:
 //!
 //! * [`apiserver`]: the aggregated API: from a URL to the engine, from an answer to a response.
+//! * [`admission`]: limits and probes at deploy: what is judged, the rules, the answer.
 //! * [`admin`]: the plain port: health, metrics, version.
 //! * [`serve`]: what both stand on: listeners, TLS and its certificate, limits, the end.
 //!
@@ -98,6 +99,7 @@
 //!   `hack/fuzz` for hostile input; `hack/test` runs everything
 
 pub mod admin;
+pub mod admission;
 pub mod apiserver;
 pub mod app;
 pub mod cli;

@@ -11,6 +11,7 @@ pub mod limit_range;
 pub mod membership;
 pub mod no_data;
 pub mod object;
+pub mod policy;
 pub mod quantity;
 pub mod selector;
 pub mod service;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// `main.rs` may use that.
 const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["serve", "telemetry"]),
+    ("admission", &["model"]),
     (
         "apiserver",
         &["cluster", "engine", "model", "promql", "serve", "signals", "telemetry", "wire"],

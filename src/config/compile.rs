@@ -38,7 +38,7 @@ impl List {
 
 /// Compiles everything; what is wrong goes to the report and is left out of the answer.
 pub(super) fn config(file: File, text: &str, report: &mut Report<'_>) -> Config {
-    let File { rules, external_rules, resource_rules, presets, signals } = file;
+    let File { rules, external_rules, resource_rules, presets, signals, admission } = file;
     let rules = list(List::Custom, rules, report);
     let external_rules = list(List::External, external_rules, report);
     let resource_rules = resource_rules.and_then(|Spanned { value, referenced, .. }| {
@@ -47,7 +47,9 @@ pub(super) fn config(file: File, text: &str, report: &mut Report<'_>) -> Config 
     let (presets, signals) = (presets.unwrap_or_default(), signals.unwrap_or_default());
     let (signals, presets) = super::signals::signals(presets, signals, text, report);
     let presets = Arc::new(presets);
-    Config { rules, external_rules, resource_rules, signals, presets, warnings: Vec::new() }
+    let admission = super::admission::policy(admission.unwrap_or_default(), report).into();
+    let warnings = Vec::new();
+    Config { rules, external_rules, resource_rules, signals, presets, admission, warnings }
 }
 
 fn list(

@@ -91,6 +91,7 @@ pub(super) struct File {
     pub(super) resource_rules: Option<Spanned<ResourceRules>>,
     pub(super) presets: Option<Vec<Entry<PresetEntry>>>,
     pub(super) signals: Option<Vec<Entry<SignalSpec>>>,
+    pub(super) admission: Option<super::admission::Section>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]

@@ -46,6 +46,13 @@ struct Metric {
 struct Resource {
     name: Option<String>,
     container: Option<String>,
+    target: Option<Target>,
+}
+
+/// `MetricTarget`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Target {
+    r#type: Option<String>,
 }
 
 /// `PodsMetricSource`, `ObjectMetricSource` and `ExternalMetricSource`.
@@ -85,7 +92,18 @@ impl Keep for Autoscaler {
     const MOST: usize = 50_000;
 
     fn keep(metadata: &ObjectMeta, spec: Spec, interner: &mut Interner) -> Self {
-        let metrics = spec.metrics.into_iter().flatten();
+        let (mut metrics, mut utilization) = (Vec::new(), Vec::new());
+        // What the API server fills in where there is none.
+        if spec.metrics.as_ref().is_none_or(Vec::is_empty) {
+            utilization.push(MetricSource::Resource(interner.text("cpu")));
+        }
+        for metric in spec.metrics.into_iter().flatten() {
+            let is_share = is_share(&metric);
+            if let Some(source) = source(metric, interner) {
+                utilization.extend(is_share.then(|| source.clone()));
+                metrics.push(source);
+            }
+        }
         Self {
             namespace: interner.text(metadata.namespace.as_deref().unwrap_or_default()),
             name: metadata.name.as_deref().unwrap_or_default().into(),
@@ -93,9 +111,21 @@ impl Keep for Autoscaler {
             target: reference(spec.scale_target_ref.unwrap_or_default(), interner),
             min_replicas: spec.min_replicas.unwrap_or(1),
             max_replicas: spec.max_replicas.unwrap_or_default(),
-            metrics: metrics.filter_map(|metric| source(metric, interner)).collect(),
+            metrics,
+            utilization,
         }
     }
+}
+
+/// Whether the target is a share of the request.
+fn is_share(metric: &Metric) -> bool {
+    let resource = match metric.r#type.as_deref() {
+        Some("Resource") => &metric.resource,
+        Some("ContainerResource") => &metric.container_resource,
+        _ => return false,
+    };
+    let target = resource.as_ref().and_then(|resource| resource.target.as_ref());
+    target.and_then(|target| target.r#type.as_deref()) == Some("Utilization")
 }
 
 fn reference(reference: Reference, interner: &mut Interner) -> ObjectReference {
@@ -110,7 +140,7 @@ fn source(metric: Metric, interner: &mut Interner) -> Option<MetricSource> {
     match metric.r#type.as_deref()? {
         "Resource" => Some(MetricSource::Resource(interner.text(&metric.resource?.name?))),
         "ContainerResource" => {
-            let Resource { name, container } = metric.container_resource?;
+            let Resource { name, container, target: _ } = metric.container_resource?;
             let (resource, container) = (interner.text(&name?), interner.text(&container?));
             Some(MetricSource::ContainerResource { resource, container })
         }
@@ -219,6 +249,7 @@ mod tests {
                     MetricSource::Object { metric: named("depth", ""), described: target("web") },
                     MetricSource::External(named("lag", "")),
                 ],
+                utilization: vec![MetricSource::Resource("cpu".into())],
             }
         );
     }
@@ -227,5 +258,6 @@ mod tests {
     fn a_spec_without_anything_is_an_autoscaler_of_nothing() {
         let autoscaler = kept(json!({}));
         assert_eq!((autoscaler.min_replicas, autoscaler.metrics), (1, Vec::new()));
+        assert_eq!(autoscaler.utilization, [MetricSource::Resource("cpu".into())]);
     }
 }

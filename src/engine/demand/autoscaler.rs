@@ -96,6 +96,7 @@ mod tests {
                 object("x", reference("unheard.of/v1", "Thing", "y")),
                 MetricSource::External(metric("Queue_Depth", "queue=orders")),
             ],
+            utilization: Vec::new(),
         };
         let named = |name: &str| Target::Named(name.to_owned());
         let everything = Target::Selected(Selector::default());

@@ -175,6 +175,7 @@ async fn what_an_autoscaler_will_ask_for_is_there_before_it_asks() {
         min_replicas: 1,
         max_replicas: 3,
         metrics: vec![MetricSource::Pods(metric)],
+        utilization: Vec::new(),
     });
     engine.foresee(std::slice::from_ref(&autoscaler));
     assert!(engine.warmed(Duration::from_secs(5)).await);
