@@ -14,7 +14,7 @@ use crate::support::plimsoll::{Plimsoll, Start, wait_until};
 use crate::support::prometheus::FakePrometheus;
 
 /// The APIServices of the base.
-const API_SERVICES: [&str; 3] = [
+const API_SERVICES: [&str; 4] = [
     "v1beta1.custom.metrics.k8s.io",
     "v1beta2.custom.metrics.k8s.io",
     "v1beta1.external.metrics.k8s.io",
