@@ -1,5 +1,5 @@
-//! The aggregated API server: `custom.metrics.k8s.io`, `external.metrics.k8s.io` and, where there
-//! are rules for it, `metrics.k8s.io`.
+//! The aggregated API server: `custom.metrics.k8s.io`, `external.metrics.k8s.io`,
+//! `insight.plimsoll.dev` and, where there are rules for it, `metrics.k8s.io`.
 //!
 //! A request goes from authentication and authorization over its [path] to the engine or to a document that is
 //! ready, and comes back in the form that the client takes. Every answer that is not 2xx is a
@@ -9,6 +9,7 @@
 pub mod access;
 pub mod discovery;
 pub mod failure;
+pub mod insight;
 pub mod path;
 pub mod usage;
 pub mod values;
@@ -23,7 +24,7 @@ use jiff::Timestamp;
 
 use self::access::Access;
 use self::discovery::Discovery;
-use self::path::{MetricRoute, Parameters, Route, UsageRoute};
+use self::path::{DecisionsRoute, MetricRoute, Parameters, Route, UsageRoute};
 use crate::engine::Engine;
 use crate::engine::answer::Answer;
 use crate::engine::demand::{Demand, Target};
@@ -111,6 +112,10 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
                 refuse_writing(request.method(), "metrics")?;
                 self.usage(&usage, request.headers(), parameters).await
             }
+            Route::Decisions(decisions) => {
+                refuse_writing(request.method(), "decisions.insight.plimsoll.dev")?;
+                self.decisions(&decisions, request.headers(), parameters)
+            }
         }
     }
 
@@ -124,6 +129,7 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
             GroupVersion::Custom(_) => Endpoint::MetricList,
             GroupVersion::External => Endpoint::ExternalMetricList,
             GroupVersion::Resource => Endpoint::Usage,
+            GroupVersion::Insight => Endpoint::Decisions,
         };
         let choice = negotiate(endpoint, headers, parameters.first("pretty"))?;
         let include = table::IncludeObject::parse(parameters.first("includeObject"))?;
@@ -162,6 +168,19 @@ impl<B: Backend, I: Inventory> ApiServer<B, I> {
         let now = Seconds(Timestamp::now().as_second());
         let inventory = self.engine.inventory();
         let body = usage::respond(answer, route, choice, include, now, inventory)?;
+        Ok(with_content_type(body, choice.form))
+    }
+
+    fn decisions(
+        &self,
+        route: &DecisionsRoute,
+        headers: &HeaderMap,
+        parameters: &Parameters<'_>,
+    ) -> Result<Response<Bytes>, Status> {
+        let choice = negotiate(Endpoint::Decisions, headers, parameters.first("pretty"))?;
+        let include = table::IncludeObject::parse(parameters.first("includeObject"))?;
+        let now = Seconds(Timestamp::now().as_second());
+        let body = insight::respond(self.engine.decisions(), route, choice, include, now)?;
         Ok(with_content_type(body, choice.form))
     }
 
@@ -239,10 +258,12 @@ fn labels<T>(request: &Request<T>, route: &Result<Route, Status>) -> (Verb, ApiG
         Some("custom.metrics.k8s.io") => ApiGroup::CustomMetrics,
         Some("external.metrics.k8s.io") => ApiGroup::ExternalMetrics,
         Some("metrics.k8s.io") => ApiGroup::ResourceMetrics,
+        Some("insight.plimsoll.dev") => ApiGroup::Insight,
         _ => ApiGroup::NonResource,
     };
     let lists = match route {
         Ok(Route::Usage(usage)) => matches!(usage.target, Target::Selected(_)),
+        Ok(Route::Decisions(decisions)) => decisions.name.is_none(),
         Ok(Route::Metric(MetricRoute { demand: Demand::External(_), .. })) => true,
         _ => false,
     };

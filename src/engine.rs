@@ -19,6 +19,7 @@
 pub mod answer;
 pub mod catalog;
 pub mod compute;
+pub mod decisions;
 pub mod demand;
 pub mod discovery;
 pub mod error;
@@ -44,6 +45,7 @@ use tokio::time::Instant;
 
 use self::answer::Evaluation;
 use self::catalog::Catalog;
+use self::decisions::Decisions;
 use self::demand::Demand;
 use self::demand::slots::{Binding, Demands, Latest, Slot};
 use self::error::Error;
@@ -76,6 +78,7 @@ pub struct Engine<B, I> {
     catalog: ArcSwap<Catalog>,
     catalogs: AtomicU64,
     demands: Demands,
+    decisions: Decisions,
     tables: Tables,
     foreseen: Mutex<Foreseen>,
 }
@@ -91,6 +94,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             catalog: ArcSwap::default(),
             catalogs: AtomicU64::new(0),
             demands: Demands::default(),
+            decisions: Decisions::default(),
             tables: Tables::default(),
             foreseen: Mutex::default(),
         }
@@ -191,6 +195,11 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     /// The demands there are now.
     pub fn demands(&self) -> &Demands {
         &self.demands
+    }
+
+    /// What decision signals have decided.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     /// The age of the oldest answer that is being served.

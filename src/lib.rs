@@ -14,6 +14,7 @@
 //!
 //! * [`model`]: the words for all others: objects, kinds, selectors, values, quantities.
 //! * [`pki`]: what is in a certificate, how one is issued, and when the next one is due.
+//! * [`signals`]: metrics that people declare by what they mean, and what they come to.
 //! * [`promql`]: a rule and a request become a query, as prometheus-adapter writes it.
 //! * [`config`]: what a person writes becomes checked rules, or all mistakes at once.
 //! * [`wire`]: what goes over the wire: JSON, protobuf, discovery, `Status`, and which form of it.
@@ -105,6 +106,7 @@ pub mod pki;
 pub mod prometheus;
 pub mod promql;
 pub mod serve;
+pub mod signals;
 pub mod tasks;
 pub mod telemetry;
 pub mod wire;

@@ -162,6 +162,9 @@ pub struct Limits {
     pub first_request: Duration,
     /// A connection without a request for so long is closed, at the latest after twice as long.
     pub idle: Duration,
+    /// How old an HTTP/2 connection becomes, and up to a fifth more, before its client is told to
+    /// open another.
+    pub age: Duration,
     /// How long requests in flight may take after the stop.
     pub drain: Duration,
 }
@@ -169,7 +172,9 @@ pub struct Limits {
 impl Default for Limits {
     /// The API server closes its connections to us after 90 s and gives a handshake 10 s
     /// (staging/src/k8s.io/client-go/transport/cache.go): who opened a connection is to close it,
-    /// because a server that does so may cut a request that is on its way.
+    /// because a server that does so may cut a request that is on its way. HTTP/2 can say which
+    /// requests it still takes, so there a server may: an API server has one connection to us for
+    /// all it asks, which would stay with one replica for ever.
     fn default() -> Self {
         Self {
             connections: 1024,
@@ -177,6 +182,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             first_request: Duration::from_secs(32),
             idle: Duration::from_secs(100),
+            age: Duration::from_mins(10),
             drain: Duration::from_secs(15),
         }
     }

@@ -1,5 +1,6 @@
 //! What goes over the wire: the documents of `custom.metrics.k8s.io`,
-//! `external.metrics.k8s.io` and `metrics.k8s.io`, discovery, `OpenAPI`, errors, and which form of them a client takes.
+//! `external.metrics.k8s.io`, `metrics.k8s.io` and `insight.plimsoll.dev`, discovery, `OpenAPI`,
+//! errors, and which form of them a client takes.
 //!
 //! Pure: data goes in, bytes come out. Nothing in here reads a clock or knows of a connection.
 //! JSON has the field names, order and presence of Kubernetes' Go types, so that a client or a
@@ -16,6 +17,7 @@ pub mod discovery;
 pub mod document;
 #[cfg(test)]
 mod fixtures;
+pub mod insight;
 pub mod metrics;
 pub mod negotiate;
 pub mod openapi;
@@ -43,6 +45,8 @@ pub enum Group {
     External,
     /// `metrics.k8s.io`: what nodes and pods use.
     Resource,
+    /// `insight.plimsoll.dev`: what decision signals decided, and why.
+    Insight,
 }
 
 /// A group and version that this server can serve, in the order of discovery.
@@ -54,22 +58,20 @@ pub enum GroupVersion {
     External,
     /// `metrics.k8s.io/v1beta1`.
     Resource,
+    /// `insight.plimsoll.dev/v1alpha1`.
+    Insight,
 }
 
-/// Which groups are served: those for which anything is configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Which groups are served: all but `metrics.k8s.io` always are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Groups {
-    /// Whether `custom.metrics.k8s.io` is.
-    pub custom: bool,
-    /// Whether `external.metrics.k8s.io` is.
-    pub external: bool,
     /// Whether `metrics.k8s.io` is.
     pub resource: bool,
 }
 
 impl Group {
     /// Every group, in the order of discovery.
-    pub const ALL: [Self; 3] = [Self::Custom, Self::External, Self::Resource];
+    pub const ALL: [Self; 4] = [Self::Custom, Self::External, Self::Resource, Self::Insight];
 
     /// The group's name.
     pub const fn as_str(self) -> &'static str {
@@ -77,6 +79,7 @@ impl Group {
             Self::Custom => "custom.metrics.k8s.io",
             Self::External => "external.metrics.k8s.io",
             Self::Resource => "metrics.k8s.io",
+            Self::Insight => "insight.plimsoll.dev",
         }
     }
 
@@ -89,6 +92,7 @@ impl Group {
             ],
             Self::External => &[GroupVersion::External],
             Self::Resource => &[GroupVersion::Resource],
+            Self::Insight => &[GroupVersion::Insight],
         }
     }
 }
@@ -116,6 +120,7 @@ impl GroupVersion {
             Self::Custom(_) => Group::Custom,
             Self::External => Group::External,
             Self::Resource => Group::Resource,
+            Self::Insight => Group::Insight,
         }
     }
 
@@ -124,6 +129,7 @@ impl GroupVersion {
         match self {
             Self::Custom(CustomVersion::V1Beta2) => "v1beta2",
             Self::Custom(CustomVersion::V1Beta1) | Self::External | Self::Resource => "v1beta1",
+            Self::Insight => "v1alpha1",
         }
     }
 
@@ -134,6 +140,7 @@ impl GroupVersion {
             Self::Custom(CustomVersion::V1Beta1) => "custom.metrics.k8s.io/v1beta1",
             Self::External => "external.metrics.k8s.io/v1beta1",
             Self::Resource => "metrics.k8s.io/v1beta1",
+            Self::Insight => "insight.plimsoll.dev/v1alpha1",
         }
     }
 
@@ -143,6 +150,7 @@ impl GroupVersion {
             Self::Custom(_) => "MetricValueList",
             Self::External => "ExternalMetricValueList",
             Self::Resource => "PodMetricsList",
+            Self::Insight => "DecisionList",
         }
     }
 }
@@ -151,8 +159,7 @@ impl Groups {
     /// Whether a group is served.
     pub const fn serve(self, group: Group) -> bool {
         match group {
-            Group::Custom => self.custom,
-            Group::External => self.external,
+            Group::Custom | Group::External | Group::Insight => true,
             Group::Resource => self.resource,
         }
     }

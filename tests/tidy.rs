@@ -15,7 +15,10 @@ use std::path::{Path, PathBuf};
 /// `main.rs` may use that.
 const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["serve", "telemetry"]),
-    ("apiserver", &["cluster", "engine", "model", "promql", "serve", "telemetry", "wire"]),
+    (
+        "apiserver",
+        &["cluster", "engine", "model", "promql", "serve", "signals", "telemetry", "wire"],
+    ),
     (
         "app",
         &[
@@ -38,19 +41,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["cluster", "model", "pki", "prometheus", "serve", "telemetry"]),
     ("cluster", &["engine", "model", "pki", "tasks", "telemetry"]),
     ("config", &["model", "promql"]),
-    ("engine", &["config", "model", "promql", "telemetry"]),
+    ("engine", &["config", "model", "promql", "signals", "telemetry"]),
     ("model", &[]),
     ("pki", &[]),
     ("prometheus", &["engine", "model", "telemetry"]),
     ("promql", &["model"]),
     ("serve", &["model", "pki", "tasks", "telemetry"]),
+    ("signals", &["model", "promql"]),
     ("tasks", &[]),
     ("telemetry", &[]),
     ("wire", &["model"]),
 ];
 
 /// The rooms without IO and without a clock.
-const PURE: &[&str] = &["config", "model", "pki", "promql", "wire"];
+const PURE: &[&str] = &["config", "model", "pki", "promql", "signals", "wire"];
 
 /// What pure rooms do not mention.
 const IMPURE: &[&str] = &[

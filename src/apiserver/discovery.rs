@@ -20,19 +20,16 @@ use crate::wire::negotiate::{Choice, Endpoint, Form, Shape, negotiate};
 use crate::wire::status::Status;
 use crate::wire::{Group, GroupVersion, Groups, openapi, version};
 
-/// The groups of metrics are served always, whatever is configured: one that came and went with its
+/// The other groups are served always, whatever is configured: one that came and went with its
 /// rules would break whoever has registered it. `metrics.k8s.io` is served while there are rules for
 /// it: mostly metrics-server serves it.
-const fn groups(resource: bool) -> Groups {
-    Groups { custom: true, external: true, resource }
+const fn groups(catalog: &Catalog) -> Groups {
+    Groups { resource: catalog.resource_rules().is_some() }
 }
 
 /// The documents, and the catalog that those of discovery were written for.
 #[derive(Debug)]
 pub struct Discovery {
-    openapi: openapi::Documents,
-    /// Those with `metrics.k8s.io`.
-    openapi_with_resource: openapi::Documents,
     version: crate::wire::document::Document,
     current: ArcSwapOption<Current>,
 }
@@ -41,17 +38,13 @@ pub struct Discovery {
 struct Current {
     catalog: Arc<Catalog>,
     documents: Documents,
+    openapi: openapi::Documents,
 }
 
 impl Default for Discovery {
-    /// Writes the documents that never change.
+    /// Writes the document that never changes.
     fn default() -> Self {
-        Self {
-            openapi: openapi::Documents::new(groups(false)),
-            openapi_with_resource: openapi::Documents::new(groups(true)),
-            version: version::document(),
-            current: ArcSwapOption::empty(),
-        }
+        Self { version: version::document(), current: ArcSwapOption::empty() }
     }
 }
 
@@ -71,10 +64,7 @@ impl Discovery {
         let Choice { form, shape } = negotiate(endpoint, headers, parameters.first("pretty"))?;
         let current = self.current(catalog);
         let documents = &current.documents;
-        let openapi = match current.catalog.resource_rules() {
-            Some(_) => &self.openapi_with_resource,
-            None => &self.openapi,
-        };
+        let openapi = &current.openapi;
         let found = match document {
             Document::Groups if shape == Shape::AggregatedDiscovery => {
                 Some(documents.aggregated(form, headers))
@@ -105,13 +95,14 @@ impl Discovery {
         {
             return current;
         }
-        let groups = groups(catalog.resource_rules().is_some());
+        let groups = groups(&catalog);
         let documents = Documents::new(groups, &resources(&catalog));
         let LeftOut { custom, external } = documents.left_out();
         if custom + external > 0 {
             warn!(custom, external, "discovery does not list every metric; all are served");
         }
-        let current = Arc::new(Current { catalog, documents });
+        let openapi = openapi::Documents::new(groups);
+        let current = Arc::new(Current { catalog, documents, openapi });
         self.current.store(Some(Arc::clone(&current)));
         current
     }

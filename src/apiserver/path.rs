@@ -29,6 +29,8 @@ pub enum Route {
     Metric(MetricRoute),
     /// What nodes or pods use.
     Usage(UsageRoute),
+    /// What was decided.
+    Decisions(DecisionsRoute),
 }
 
 /// A document that says what is served.
@@ -70,6 +72,17 @@ pub struct UsageRoute {
     pub fields: FieldSelector,
 }
 
+/// A request for decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionsRoute {
+    /// Of one namespace; `None` for those of all.
+    pub namespace: Option<String>,
+    /// The one of this name; `None` for a list.
+    pub name: Option<String>,
+    /// `fieldSelector`, for lists.
+    pub fields: FieldSelector,
+}
+
 /// Parses a request's target.
 pub fn parse(path: &str, parameters: &Parameters<'_>) -> Result<Route, Status> {
     let segments = segments(path)?;
@@ -104,6 +117,7 @@ fn metric(
         GroupVersion::Custom(_) => custom(rest, parameters).map(Demand::Custom),
         GroupVersion::External => external(rest, parameters).map(Demand::External),
         GroupVersion::Resource => return usage(rest, parameters).map(Route::Usage),
+        GroupVersion::Insight => return decisions(rest, parameters).map(Route::Decisions),
     }?;
     Ok(Route::Metric(MetricRoute { version, demand }))
 }
@@ -225,6 +239,34 @@ fn usage(segments: &[&str], parameters: &Parameters<'_>) -> Result<UsageRoute, S
     let target = Target::Selected(parameters.selector("labelSelector")?);
     let fields = FieldSelector::parse(parameters.first("fieldSelector").unwrap_or_default())?;
     Ok(UsageRoute { demand, target, fields })
+}
+
+/// Decisions carry no labels, so that a selector of labels is a mistake.
+fn decisions(segments: &[&str], parameters: &Parameters<'_>) -> Result<DecisionsRoute, Status> {
+    let (namespace, name) = match segments {
+        ["decisions"] => (None, None),
+        ["namespaces", namespace, "decisions"] => (Some(*namespace), None),
+        ["namespaces", namespace, "decisions", name] => (Some(*namespace), Some(*name)),
+        _ => return Err(Status::path_not_found()),
+    };
+    if namespace == Some("") || name == Some("") {
+        return Err(Status::path_not_found());
+    }
+    let mut fields = FieldSelector::default();
+    if name.is_none() {
+        if parameters.first("watch").is_some_and(asks_for_watch) {
+            let resource = GroupResource::parse("decisions.insight.plimsoll.dev");
+            return Err(Status::method_not_allowed("watch", &resource));
+        }
+        if !parameters.selector("labelSelector")?.is_empty() {
+            return Err(Status::bad_request(
+                "decisions have no labels: select by metadata.name or metadata.namespace",
+            ));
+        }
+        fields = FieldSelector::parse(parameters.first("fieldSelector").unwrap_or_default())?;
+    }
+    let (namespace, name) = (namespace.map(str::to_owned), name.map(str::to_owned));
+    Ok(DecisionsRoute { namespace, name, fields })
 }
 
 /// A field selector over the two fields that every object has.

@@ -71,9 +71,26 @@ pub(super) async fn follow(
         };
         let message = crate::telemetry::chain(&error);
         if told.as_ref() != Some(&message) {
-            metrics.config_rejected(&error);
+            metrics.config_rejected();
+            tell(&error, &message);
             told = Some(message);
         }
+    }
+}
+
+/// A line for each mistake, and one that says what follows from them.
+fn tell(error: &Error, message: &str) {
+    if let Error::Invalid(mistakes) = error {
+        for mistake in mistakes.problems() {
+            tracing::error!("{mistake}");
+        }
+        let mistakes = mistakes.problems().len();
+        tracing::error!(mistakes, "the configuration cannot be used, the last good one stays");
+    } else {
+        tracing::error!(
+            error = message,
+            "the configuration cannot be used, the last good one stays"
+        );
     }
 }
 

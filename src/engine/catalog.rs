@@ -205,7 +205,7 @@ impl Catalog {
     }
 
     /// What resource metrics are computed from; none where they are not served.
-    pub fn resource_rules(&self) -> Option<&Arc<ResourceRules>> {
+    pub const fn resource_rules(&self) -> Option<&Arc<ResourceRules>> {
         self.resource_rules.as_ref()
     }
 

@@ -28,7 +28,7 @@ mod tests;
 const DAY: Duration = Duration::from_hours(24);
 
 /// At most so many authorities of the past stay trusted, the youngest.
-const MAXIMUM_PREVIOUS: usize = 8;
+const MAX_PREVIOUS: usize = 8;
 
 /// The keys of the Secret. `tls.crt` and `tls.key` are those of a `kubernetes.io/tls` Secret,
 /// `ca.crt` is what cert-manager calls the bundle that verifies them.
@@ -266,7 +266,7 @@ impl Contents {
             given: self.given.clone(),
             current: Some(current),
             next: None,
-            previous: before.chain(self.previous.iter().cloned()).take(MAXIMUM_PREVIOUS).collect(),
+            previous: before.chain(self.previous.iter().cloned()).take(MAX_PREVIOUS).collect(),
             leaf,
         })
     }
@@ -280,7 +280,7 @@ impl Contents {
                 Authority { certificate: certificate.clone(), key: None }.facts().is_ok()
             };
             let published = situation.published.iter().filter(|text| is_certificate(text));
-            announced.previous = published.take(MAXIMUM_PREVIOUS).cloned().collect();
+            announced.previous = published.take(MAX_PREVIOUS).cloned().collect();
         }
         Ok(announced)
     }

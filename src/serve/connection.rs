@@ -1,6 +1,7 @@
 //! One connection from its acceptance to its end.
 
 use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -152,6 +153,7 @@ impl Connection {
             () = stopped.cancelled() => None,
             () = requests.peer.unwelcome.cancelled() => Some(limits.drain),
             () = requests.idle(limits) => Some(CLOSING),
+            () = grown_old(protocol, limits.age) => Some(limits.drain),
         };
         connection.as_mut().graceful_shutdown();
         if let Some(patience) = patience {
@@ -199,6 +201,22 @@ fn http_builder(protocol: Protocol, streams: u32) -> auto::Builder<TokioExecutor
         Protocol::Http1 => builder.http1_only(),
         Protocol::Http2 => builder.http2_only(),
     }
+}
+
+/// Waits until an HTTP/2 connection has been open for long enough. HTTP/1.1 could lose a request
+/// that is on its way.
+async fn grown_old(protocol: Protocol, age: Duration) {
+    match protocol {
+        Protocol::Http1 => std::future::pending().await,
+        Protocol::Http2 => sleep(with_jitter(age)).await,
+    }
+}
+
+/// Up to a fifth longer, so that those who came together do not come back together.
+fn with_jitter(age: Duration) -> Duration {
+    let random = RandomState::new().hash_one(());
+    let thousandths = u32::try_from(random % 1_000).unwrap_or_default();
+    age + age / 5 * thousandths / 1_000
 }
 
 /// The requests of one connection.

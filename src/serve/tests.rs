@@ -428,6 +428,38 @@ async fn connections_without_a_request_are_closed() {
     until(|| server.metric("plimsoll_connections") == "0").await;
 }
 
+/// What an API server does: one connection for everything, and the next when it is told to go.
+async fn ask_on_and_on(server: &Server, until: impl Fn(usize) -> bool) -> (usize, usize) {
+    let (mut connections, mut answers) = (0, 0);
+    while !until(connections) {
+        let mut requests = server.http2().await;
+        connections += 1;
+        loop {
+            match within(requests.try_send_request(get("/"))).await {
+                Ok(response) => assert_eq!(response.status(), 200),
+                Err(mut error) => match error.take_message() {
+                    // It was never sent.
+                    Some(_) => break,
+                    None => panic!("{:?}", error.into_error()),
+                },
+            }
+            answers += 1;
+        }
+    }
+    (connections, answers)
+}
+
+#[tokio::test]
+async fn old_connections_are_told_to_go_and_lose_no_request() {
+    let limits = Limits { age: Duration::from_millis(50), ..Limits::default() };
+    let server = Server::start(limits, echo).await;
+    let mut one = server.http1().await;
+    let (connections, answers) = ask_on_and_on(&server, |connections| connections >= 5).await;
+    assert!(answers > connections, "{answers} answers on {connections} connections");
+    until(|| server.metric("plimsoll_connections") == "1").await;
+    assert_eq!(within(one.send_request(get("/"))).await.unwrap().status(), 200);
+}
+
 #[tokio::test]
 async fn many_requests_go_over_one_connection_at_once() {
     let server = Server::start(Limits::default(), echo).await;

@@ -185,11 +185,9 @@ impl Metrics {
     }
 
     /// A changed configuration cannot be used; the last good one stays.
-    pub fn config_rejected(&self, error: &(dyn Error + 'static)) {
+    pub fn config_rejected(&self) {
         self.config_reloads.get_or_create(&OutcomeLabel::FAILURE).inc();
         self.config_last_reload_successful.set(0);
-        let error = chain(error);
-        tracing::error!(error, "the configuration cannot be used, the last good one stays");
     }
 
     /// The counters of one backend, found once and then used without a lookup.

@@ -207,6 +207,11 @@ impl Entries<'_> {
                     ApiResource { verbs: &["get", "list"], ..resource }
                 })
                 .into(),
+            GroupVersion::Insight => {
+                let resource = ApiResource::new("decisions".to_owned(), true, "Decision");
+                let verbs = &["get", "list"];
+                vec![ApiResource { singular_name: "decision", verbs, ..resource }]
+            }
         };
         ApiResourceList {
             kind: "APIResourceList",
@@ -278,6 +283,14 @@ impl Entries<'_> {
                     subresources: Vec::new(),
                 })
                 .into(),
+            GroupVersion::Insight => vec![ApiResourceDiscovery {
+                resource: "decisions",
+                response_kind: GroupVersionKind { kind: "Decision", ..response_kind },
+                scope: "Namespaced",
+                singular_resource: "decision",
+                verbs: &["get", "list"],
+                subresources: Vec::new(),
+            }],
         };
         ApiVersionDiscovery { version: version.version(), freshness: "Current", resources }
     }

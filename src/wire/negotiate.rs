@@ -62,6 +62,8 @@ pub enum Endpoint {
     ExternalMetricList,
     /// What nodes or pods use, one or a list; also as a `Table`.
     Usage,
+    /// Decisions, alone, in lists or as tables; there is no protobuf of them.
+    Decisions,
     /// `/apis`: the list of groups, or the aggregated document where any clause asks for it.
     Groups,
     /// The `Status` of an error at any endpoint.
@@ -165,11 +167,15 @@ impl Endpoint {
         if self.serves_protobuf() { &[JSON, PROTOBUF] } else { &[JSON] }
     }
 
+    const fn serves_tables(self) -> bool {
+        matches!(self, Self::ExternalMetricList | Self::Usage | Self::Decisions)
+    }
+
     /// Documents come as JSON alone: no client asks for them in protobuf without an alternative.
     const fn serves_protobuf(self) -> bool {
         match self {
             Self::MetricList | Self::ExternalMetricList | Self::Usage | Self::Error => true,
-            Self::Groups | Self::Other => false,
+            Self::Decisions | Self::Groups | Self::Other => false,
         }
     }
 }
@@ -286,10 +292,10 @@ impl<'a> Clause<'a> {
             return None;
         }
         match (endpoint, kind, group, version) {
-            (Endpoint::ExternalMetricList | Endpoint::Usage, "Table", "meta.k8s.io", "v1") => {
+            (endpoint, "Table", "meta.k8s.io", "v1") if endpoint.serves_tables() => {
                 Some(Shape::Table(TableVersion::V1))
             }
-            (Endpoint::ExternalMetricList | Endpoint::Usage, "Table", "meta.k8s.io", "v1beta1") => {
+            (endpoint, "Table", "meta.k8s.io", "v1beta1") if endpoint.serves_tables() => {
                 Some(Shape::Table(TableVersion::V1Beta1))
             }
             (Endpoint::Groups, "APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => {

@@ -5,6 +5,8 @@
 //! document while it waits for ours. They list our own group versions alone, since every key is
 //! merged into the cluster's, and never redirect.
 
+mod insight;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -87,13 +89,21 @@ fn info() -> Value {
     json!({ "title": "plimsoll", "version": "unversioned" })
 }
 
-/// The schemas of a group version. There are no paths: the resources are metrics, which come and
-/// go, and clients that only want to know the types need none.
+/// The paths that `kubectl explain` looks for. Metrics have none: they come and go.
+fn paths(version: GroupVersion) -> Value {
+    match version {
+        GroupVersion::Insight => insight::paths(),
+        _ => json!({}),
+    }
+}
+
+/// The schemas of a group version, and the paths of what has a fixed name.
 fn version_document(version: GroupVersion) -> Value {
     let mut schemas = match version {
         GroupVersion::Custom(custom) => custom_schemas(custom),
         GroupVersion::External => external_schemas(),
         GroupVersion::Resource => usage_schemas(),
+        GroupVersion::Insight => insight::schemas(),
     };
     let lists: &[_] = match version {
         GroupVersion::Custom(_) => &[("MetricValue", version.list_kind())],
@@ -101,6 +111,7 @@ fn version_document(version: GroupVersion) -> Value {
         GroupVersion::Resource => {
             &[UsageKind::Node, UsageKind::Pod].map(|it| (it.as_str(), it.list()))
         }
+        GroupVersion::Insight => &[("Decision", version.list_kind())],
     };
     for (item, list) in lists {
         schemas.insert(list, list_schema(version, item, list));
@@ -108,7 +119,7 @@ fn version_document(version: GroupVersion) -> Value {
     json!({
         "openapi": "3.0.0",
         "info": info(),
-        "paths": {},
+        "paths": paths(version),
         "components": { "schemas": schemas },
     })
 }

@@ -4,6 +4,7 @@
 //! kubectl cannot print an `ExternalMetricValueList`; custom metrics need no table, since no
 //! kubectl command but `get --raw` can name them.
 
+mod decisions;
 mod usage;
 
 use std::fmt::Write;
@@ -17,6 +18,7 @@ use super::status::Status;
 use super::{Empty, GroupVersion};
 use crate::model::value::Labels;
 
+pub use self::decisions::decisions;
 pub use self::usage::usage;
 
 /// What stands in a cell that has no value.

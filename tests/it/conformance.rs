@@ -27,6 +27,7 @@ use crate::support::prometheus::{self, FakePrometheus};
 const C1: &str = "/apis/custom.metrics.k8s.io/v1beta1";
 const C2: &str = "/apis/custom.metrics.k8s.io/v1beta2";
 const E: &str = "/apis/external.metrics.k8s.io/v1beta1";
+const INSIGHT: &str = "/apis/insight.plimsoll.dev/v1alpha1";
 
 /// What the aggregator of Kubernetes 1.36 accepts from `/apis` (`handler_discovery.go` of
 /// kube-aggregator).

@@ -85,4 +85,7 @@ true
 {{- if $resource }}
 - {group: metrics.k8s.io, version: v1beta1, versionPriority: 100}
 {{- end }}
+{{- if $set.insight }}
+- {group: insight.plimsoll.dev, version: v1alpha1, versionPriority: 100}
+{{- end }}
 {{- end -}}

@@ -7,6 +7,7 @@ use crate::wire::CustomVersion;
 
 const C2: &str = "/apis/custom.metrics.k8s.io/v1beta2";
 const USAGE: &str = "/apis/metrics.k8s.io/v1beta1";
+const INSIGHT: &str = "/apis/insight.plimsoll.dev/v1alpha1";
 const E: &str = "/apis/external.metrics.k8s.io/v1beta1";
 
 fn parse_text(target: &str) -> Result<Route, (u16, String)> {
@@ -174,6 +175,12 @@ fn is_authorized_as_itself(path: &str) -> bool {
         Ok(Route::Usage(route)) => {
             return is_usage_authorized_as_itself(&route, &Attributes::of(&Method::GET, path, ""));
         }
+        Ok(Route::Decisions(route)) => {
+            return is_decision_authorized_as_itself(
+                &route,
+                &Attributes::of(&Method::GET, path, ""),
+            );
+        }
         Ok(Route::Document(_) | Route::Health(_)) | Err(_) => return true,
     };
     let Attributes::Resource(it) = Attributes::of(&Method::GET, path, "") else {
@@ -215,13 +222,23 @@ fn is_usage_authorized_as_itself(route: &UsageRoute, attributes: &Attributes) ->
     authorized == [verb, namespace, resource, name, ""]
 }
 
+fn is_decision_authorized_as_itself(route: &DecisionsRoute, attributes: &Attributes) -> bool {
+    let namespace = route.namespace.as_deref().unwrap_or_default();
+    let verb = if route.name.is_some() { "get" } else { "list" };
+    let Attributes::Resource(it) = attributes else {
+        return false;
+    };
+    let authorized = [&it.verb, &it.namespace, &it.resource, &it.name, &it.subresource];
+    authorized == [verb, namespace, "decisions", route.name.as_deref().unwrap_or_default(), ""]
+}
+
 proptest! {
     #[test]
     fn what_is_served_is_what_was_authorized(
-        group in prop::sample::select(vec![C2, E, USAGE]),
+        group in prop::sample::select(vec![C2, E, USAGE, INSIGHT]),
         segments in prop::collection::vec(
             prop::sample::select(vec![
-                "namespaces", "metrics", "status", "finalize", "watch", "proxy", "pods", "nodes",
+                "namespaces", "metrics", "status", "finalize", "watch", "proxy", "pods", "nodes", "decisions",
                 "default", "%2A", "*", "x", "X.y", "", "a%20b", "%6eamespaces", "%73tatus", "a%2Fb",
             ]),
             0..7,
@@ -309,4 +326,30 @@ fn fields_select_by_name_and_namespace() {
         matches("name"),
         Err("invalid field selector \"name\": use metadata.name=NAME".to_owned())
     );
+}
+
+#[test]
+fn decisions_are_asked_for_by_namespace_and_name() {
+    let decisions = |target: &str| match parse_text(&format!("{INSIGHT}{target}")) {
+        Ok(Route::Decisions(route)) => Ok((route.namespace, route.name)),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.0),
+    };
+    let found = |namespace: Option<&str>, name: Option<&str>| {
+        Ok((namespace.map(str::to_owned), name.map(str::to_owned)))
+    };
+    let cases = [
+        ("/decisions", found(None, None)),
+        ("/namespaces/shop/decisions", found(Some("shop"), None)),
+        ("/namespaces/shop/decisions?fieldSelector=metadata.name%3Da", found(Some("shop"), None)),
+        ("/namespaces/shop/decisions/a.b", found(Some("shop"), Some("a.b"))),
+        ("/decisions/a.b", Err(404)),
+        ("/namespaces//decisions", Err(404)),
+        ("/namespaces/shop/decisions/a/status", Err(404)),
+        ("/decisions?watch=1", Err(405)),
+        ("/decisions?labelSelector=a", Err(400)),
+    ];
+    for (target, expected) in cases {
+        assert_eq!(decisions(target), expected, "{target}");
+    }
 }

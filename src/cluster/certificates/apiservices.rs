@@ -13,11 +13,12 @@ use crate::cluster::name::NamespacedName;
 use crate::pki::authority::split;
 
 /// The APIs that can be served here. Which of them are, their `spec.service` says.
-const NAMES: [&str; 4] = [
+const NAMES: [&str; 5] = [
     "v1beta1.custom.metrics.k8s.io",
     "v1beta2.custom.metrics.k8s.io",
     "v1beta1.external.metrics.k8s.io",
     "v1beta1.metrics.k8s.io",
+    "v1alpha1.insight.plimsoll.dev",
 ];
 
 /// The APIServices that may be ours.

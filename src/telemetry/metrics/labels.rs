@@ -37,14 +37,21 @@ pub enum ApiGroup {
     ExternalMetrics,
     /// `metrics.k8s.io`
     ResourceMetrics,
+    /// `insight.plimsoll.dev`
+    Insight,
     /// No group: health, `/apis`, `/openapi`, `/version`, unknown paths.
     NonResource,
 }
 
 impl ApiGroup {
     /// Every group.
-    pub const ALL: [Self; 4] =
-        [Self::CustomMetrics, Self::ExternalMetrics, Self::ResourceMetrics, Self::NonResource];
+    pub const ALL: [Self; 5] = [
+        Self::CustomMetrics,
+        Self::ExternalMetrics,
+        Self::ResourceMetrics,
+        Self::Insight,
+        Self::NonResource,
+    ];
 
     /// The label's value; empty for [`Self::NonResource`], as in the API server's own metrics.
     pub const fn as_str(self) -> &'static str {
@@ -52,6 +59,7 @@ impl ApiGroup {
             Self::CustomMetrics => "custom.metrics.k8s.io",
             Self::ExternalMetrics => "external.metrics.k8s.io",
             Self::ResourceMetrics => "metrics.k8s.io",
+            Self::Insight => "insight.plimsoll.dev",
             Self::NonResource => "",
         }
     }

@@ -16,7 +16,7 @@ fn busy() -> Metrics {
     metrics.certificate_reloaded(now);
     metrics.certificate_rejected(&error);
     metrics.config_reloaded();
-    metrics.config_rejected(&error);
+    metrics.config_rejected();
     let backend = metrics.backend("a \"quoted\"\nname\\");
     backend.asked(Operation::Query, QueryOutcome::Success, took);
     backend.warned(2);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::wire::CustomVersion;
 
-const BOTH: Groups = Groups { custom: true, external: true, resource: false };
+const USUAL: Groups = Groups { resource: false };
 const V1BETA2: GroupVersion = GroupVersion::Custom(CustomVersion::V1Beta2);
 const V1BETA1: GroupVersion = GroupVersion::Custom(CustomVersion::V1Beta1);
 
@@ -15,7 +15,7 @@ fn custom(resource: &str, namespaced: bool, metric: &str) -> CustomResource {
 
 fn documents(custom: &[CustomResource], external: &[&str]) -> Documents {
     let external = external.iter().map(|name| (*name).to_owned()).collect();
-    Documents::new(BOTH, &Resources { custom: custom.to_vec(), external })
+    Documents::new(USUAL, &Resources { custom: custom.to_vec(), external })
 }
 
 fn text(bytes: &Bytes) -> String {
@@ -25,6 +25,9 @@ fn text(bytes: &Bytes) -> String {
 fn aggregated(documents: &Documents) -> String {
     text(documents.aggregated(Form::Json, &HeaderMap::new()).body())
 }
+
+/// What the aggregated document says of decisions.
+const INSIGHT: &str = r#"{"metadata":{"name":"insight.plimsoll.dev","creationTimestamp":null},"versions":[{"version":"v1alpha1","freshness":"Current","resources":[{"resource":"decisions","responseKind":{"group":"insight.plimsoll.dev","version":"v1alpha1","kind":"Decision"},"scope":"Namespaced","singularResource":"decision","verbs":["get","list"]}]}]}"#;
 
 fn names(documents: &Documents, version: GroupVersion) -> Vec<String> {
     let list: Value =
@@ -38,14 +41,16 @@ fn groups_are_listed_with_the_preferred_version_first() {
     let documents = documents(&[], &[]);
     let custom = r#""name":"custom.metrics.k8s.io","versions":[{"groupVersion":"custom.metrics.k8s.io/v1beta2","version":"v1beta2"},{"groupVersion":"custom.metrics.k8s.io/v1beta1","version":"v1beta1"}],"preferredVersion":{"groupVersion":"custom.metrics.k8s.io/v1beta2","version":"v1beta2"}"#;
     let external = r#""name":"external.metrics.k8s.io","versions":[{"groupVersion":"external.metrics.k8s.io/v1beta1","version":"v1beta1"}],"preferredVersion":{"groupVersion":"external.metrics.k8s.io/v1beta1","version":"v1beta1"}"#;
+    let insight = r#""name":"insight.plimsoll.dev","versions":[{"groupVersion":"insight.plimsoll.dev/v1alpha1","version":"v1alpha1"}],"preferredVersion":{"groupVersion":"insight.plimsoll.dev/v1alpha1","version":"v1alpha1"}"#;
 
     assert_eq!(
         text(&documents.group_list(Form::Json)),
         format!(
-            r#"{{"kind":"APIGroupList","apiVersion":"v1","groups":[{{{custom}}},{{{external}}}]}}"#
+            r#"{{"kind":"APIGroupList","apiVersion":"v1","groups":[{{{custom}}},{{{external}}},{{{insight}}}]}}"#
         ) + "\n"
     );
-    for (group, content) in [(Group::Custom, custom), (Group::External, external)] {
+    let groups = [(Group::Custom, custom), (Group::External, external), (Group::Insight, insight)];
+    for (group, content) in groups {
         assert_eq!(
             text(&documents.group(group, Form::Json).unwrap()),
             format!(r#"{{"kind":"APIGroup","apiVersion":"v1",{content}}}"#) + "\n"
@@ -124,7 +129,7 @@ fn the_aggregated_document_has_metrics_below_their_resource() {
     assert_eq!(
         aggregated(&documents),
         format!(
-            r#"{{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/v2","metadata":{{}},"items":[{{"metadata":{{"name":"custom.metrics.k8s.io","creationTimestamp":null}},"versions":[{},{}]}},{{"metadata":{{"name":"external.metrics.k8s.io","creationTimestamp":null}},"versions":[{external}]}}]}}"#,
+            r#"{{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/v2","metadata":{{}},"items":[{{"metadata":{{"name":"custom.metrics.k8s.io","creationTimestamp":null}},"versions":[{},{}]}},{{"metadata":{{"name":"external.metrics.k8s.io","creationTimestamp":null}},"versions":[{external}]}},{INSIGHT}]}}"#,
             version("v1beta2"),
             version("v1beta1"),
         ) + "\n"
@@ -137,23 +142,30 @@ fn versions_without_metrics_are_current() {
 
     assert_eq!(
         aggregated(&documents),
-        r#"{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/v2","metadata":{},"items":[{"metadata":{"name":"custom.metrics.k8s.io","creationTimestamp":null},"versions":[{"version":"v1beta2","freshness":"Current","resources":[]},{"version":"v1beta1","freshness":"Current","resources":[]}]},{"metadata":{"name":"external.metrics.k8s.io","creationTimestamp":null},"versions":[{"version":"v1beta1","freshness":"Current","resources":[]}]}]}"#
+        r#"{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/v2","metadata":{},"items":[{"metadata":{"name":"custom.metrics.k8s.io","creationTimestamp":null},"versions":[{"version":"v1beta2","freshness":"Current","resources":[]},{"version":"v1beta1","freshness":"Current","resources":[]}]},{"metadata":{"name":"external.metrics.k8s.io","creationTimestamp":null},"versions":[{"version":"v1beta1","freshness":"Current","resources":[]}]},"#
             .to_owned()
-            + "\n"
+            + INSIGHT
+            + "]}\n"
     );
     assert_eq!(names(&documents, V1BETA2), [""; 0]);
 }
 
 #[test]
 fn a_group_that_is_not_served_is_nowhere() {
-    let served = Groups { custom: false, external: true, resource: false };
+    let served = Groups { resource: false };
     let documents = Documents::new(served, &Resources::default());
 
-    assert!(documents.group(Group::Custom, Form::Json).is_none());
-    assert!(documents.resource_list(V1BETA1, Form::Json).is_none());
-    assert!(!text(&documents.group_list(Form::Json)).contains("custom"));
-    assert!(!aggregated(&documents).contains("custom"));
+    assert!(documents.group(Group::Resource, Form::Json).is_none());
+    assert!(documents.resource_list(GroupVersion::Resource, Form::Json).is_none());
+    assert!(!text(&documents.group_list(Form::Json)).contains(r#""metrics.k8s.io"#));
+    assert!(!aggregated(&documents).contains(r#""metrics.k8s.io"#));
     assert!(documents.resource_list(GroupVersion::External, Form::Json).is_some());
+    assert_eq!(
+        text(&documents.resource_list(GroupVersion::Insight, Form::Json).unwrap()),
+        r#"{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"insight.plimsoll.dev/v1alpha1","resources":[{"name":"decisions","singularName":"decision","namespaced":true,"kind":"Decision","verbs":["get","list"]}]}"#
+            .to_owned()
+            + "\n"
+    );
 }
 
 #[test]

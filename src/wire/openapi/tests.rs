@@ -4,7 +4,7 @@ use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use super::*;
 use crate::wire::Group;
 
-const BOTH: Groups = Groups { custom: true, external: true, resource: false };
+const USUAL: Groups = Groups { resource: false };
 const V1BETA2: GroupVersion = GroupVersion::Custom(CustomVersion::V1Beta2);
 
 fn json(response: &Response<Bytes>) -> Value {
@@ -28,9 +28,9 @@ fn hash_of(documents: &Documents, version: GroupVersion) -> String {
 
 #[test]
 fn the_root_lists_our_versions_alone_with_the_hash_of_their_content() {
-    let documents = Documents::new(BOTH);
+    let documents = Documents::new(USUAL);
     let root = json(&documents.root(Form::Json, &plain()));
-    let expected: BTreeMap<_, _> = BOTH
+    let expected: BTreeMap<_, _> = USUAL
         .iter()
         .flat_map(Group::versions)
         .map(|version| {
@@ -43,16 +43,16 @@ fn the_root_lists_our_versions_alone_with_the_hash_of_their_content() {
         .collect();
 
     assert_eq!(root, json!({ "paths": expected }));
-    assert_eq!(expected.len(), 3);
-    let external = Documents::new(Groups { custom: false, external: true, resource: false });
-    let paths = json(&external.root(Form::Json, &plain()));
-    assert_eq!(paths["paths"].as_object().unwrap().len(), 1);
-    assert!(external.version(V1BETA2, None, Form::Json, &plain()).is_none());
+    assert_eq!(expected.len(), 4);
+    assert!(documents.version(GroupVersion::Resource, None, Form::Json, &plain()).is_none());
+    let all = Documents::new(Groups { resource: true });
+    let paths = json(&all.root(Form::Json, &plain()));
+    assert_eq!(paths["paths"].as_object().unwrap().len(), 5);
 }
 
 #[test]
 fn every_answer_is_a_document_or_304_and_never_a_redirect() {
-    let documents = Documents::new(BOTH);
+    let documents = Documents::new(USUAL);
     let hash = hash_of(&documents, V1BETA2);
     let tag = HeaderMap::from_iter([(
         IF_NONE_MATCH,
@@ -81,7 +81,7 @@ fn every_answer_is_a_document_or_304_and_never_a_redirect() {
 
 #[test]
 fn a_version_describes_its_lists() {
-    let documents = Documents::new(BOTH);
+    let documents = Documents::new(USUAL);
     let properties = |version: GroupVersion, schema: &str| -> Vec<String> {
         let document = json(&documents.version(version, None, Form::Json, &plain()).unwrap());
         assert_eq!((&document["openapi"], &document["paths"]), (&json!("3.0.0"), &json!({})));
@@ -118,7 +118,7 @@ fn a_version_describes_its_lists() {
 
 #[test]
 fn the_second_version_of_openapi_is_there_and_empty() {
-    let documents = Documents::new(BOTH);
+    let documents = Documents::new(USUAL);
     let answer = documents.v2(Form::Json, &plain());
     let tag = HeaderMap::from_iter([(IF_NONE_MATCH, answer.headers()[ETAG].clone())]);
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{AGGREGATED, C1, C2, E, Lab, Setup, status};
+use super::{AGGREGATED, C1, C2, E, INSIGHT, Lab, Setup, status};
 use crate::support::client::Answer;
 use crate::support::plimsoll::{Plimsoll, Start, wait_until};
 use crate::support::prometheus::{self, FakePrometheus};
@@ -178,9 +178,11 @@ async fn case_14_apis_lists_every_group_with_its_versions_in_order_of_preference
     };
     let custom = ["custom.metrics.k8s.io/v1beta2", "custom.metrics.k8s.io/v1beta1"].map(version);
     let external = version("external.metrics.k8s.io/v1beta1");
+    let insight = version("insight.plimsoll.dev/v1alpha1");
     let expected = json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [
         {"name": "custom.metrics.k8s.io", "versions": custom, "preferredVersion": custom[0]},
         {"name": "external.metrics.k8s.io", "versions": [external], "preferredVersion": external},
+        {"name": "insight.plimsoll.dev", "versions": [insight], "preferredVersion": insight},
     ]});
     assert_eq!(answer.json(), expected);
 }
@@ -230,7 +232,7 @@ async fn case_18_every_version_is_listed_as_current_also_without_metrics() {
                 versions.push(format!("{}/{}", group.as_str().unwrap(), version.as_str().unwrap()));
             }
         }
-        let expected = [C2, C1, E].map(|version| version.strip_prefix("/apis/").unwrap());
+        let expected = [C2, C1, E, INSIGHT].map(|version| version.strip_prefix("/apis/").unwrap());
         assert_eq!(versions, expected);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{AGGREGATED, C1, C2, E, Lab, PODS, status};
+use super::{AGGREGATED, C1, C2, E, INSIGHT, Lab, PODS, status};
 use crate::support::plimsoll::{Plimsoll, Start};
 use crate::support::prometheus::{self, FakePrometheus};
 
@@ -37,7 +37,7 @@ async fn case_106_the_keys_are_our_versions_and_the_hashes_those_of_every_replic
     let (one, other) = tokio::join!(Lab::start(), Lab::start());
     let (one, other) = (versions(&one).await, versions(&other).await);
     let keys: Vec<_> = one.iter().map(|(key, _)| format!("/{key}")).collect();
-    assert_eq!(keys, [C1, C2, E]);
+    assert_eq!(keys, [C1, C2, E, INSIGHT]);
     assert_eq!(one, other);
 }
 

@@ -203,6 +203,7 @@ fn a_values_file_of_prometheus_adapter_means_what_it_meant() {
     assert_eq!(
         registered,
         [
+            "v1alpha1.insight.plimsoll.dev",
             "v1beta1.custom.metrics.k8s.io",
             "v1beta1.external.metrics.k8s.io",
             "v1beta1.metrics.k8s.io",
@@ -229,13 +230,15 @@ fn by_default_only_groups_with_rules_are_registered() {
         names.sort_unstable();
         Some(names)
     };
-    let custom = ["v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io"];
+    let insight = "v1alpha1.insight.plimsoll.dev";
+    let custom = [insight, "v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io"];
     let Some(default) = registered(&[]) else { return };
     assert_eq!(default, custom);
-    assert_eq!(registered(&["--set=rules.default=false"]).unwrap(), [""; 0]);
+    assert_eq!(registered(&["--set=rules.default=false"]).unwrap(), [insight]);
     assert_eq!(
         registered(&[
-            "--set=rules.existing=mine,apiServices.custom=false,apiServices.external=true"
+            "--set=rules.existing=mine",
+            "--set=apiServices.custom=false,apiServices.external=true,apiServices.insight=false",
         ])
         .unwrap(),
         ["v1beta1.external.metrics.k8s.io"]

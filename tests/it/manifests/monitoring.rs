@@ -29,7 +29,7 @@ fn samples() -> BTreeSet<String> {
     metrics.handshake_failed(([127, 0, 0, 1], 0).into(), &error);
     metrics.certificate_loaded(now);
     metrics.certificate_rejected(&error);
-    metrics.config_rejected(&error);
+    metrics.config_rejected();
     metrics.discovery_succeeded("rules[0]", 1, 1, now);
     metrics.discovery_failed("rules[0]");
     metrics.observe_snapshot(|| SnapshotState { age: Some(Duration::ZERO), demands: 1 });

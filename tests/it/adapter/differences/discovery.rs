@@ -38,14 +38,15 @@ pub(super) fn discovery() -> Vec<Difference> {
             },
         },
         Difference {
-            reason: "/apis lists the groups of custom and external metrics always, and as an \
-                     object of v1",
+            reason: "/apis lists the groups of custom and external metrics and of decisions always, \
+                     and as an object of v1",
             is_switch: false,
             applies: |row| is_groups(row) && !row.accept().contains("APIGroupDiscoveryList"),
             ours: |row, expected| {
                 let recorded = row.answer.body["groups"].as_array().into_iter().flatten();
                 let resources = recorded.clone().any(|group| group["name"] == "metrics.k8s.io");
                 let mut names = vec!["custom.metrics.k8s.io", "external.metrics.k8s.io"];
+                names.push("insight.plimsoll.dev");
                 names.extend(resources.then_some("metrics.k8s.io"));
                 let mut groups: Vec<_> = names.into_iter().map(group_document).collect();
                 for group in &mut groups {
@@ -168,6 +169,7 @@ fn group_document(group: &str) -> Value {
         |version: &str| json!({"groupVersion": format!("{group}/{version}"), "version": version});
     let versions = match group {
         "custom.metrics.k8s.io" => vec![version("v1beta2"), version("v1beta1")],
+        "insight.plimsoll.dev" => vec![version("v1alpha1")],
         _ => vec![version("v1beta1")],
     };
     json!({
