@@ -114,9 +114,10 @@ impl Lab {
     async fn on(prometheus: FakePrometheus, setup: Setup<'_>) -> Self {
         let url = prometheus.url().to_string();
         let Setup { config, objects, flags } = setup;
-        let plimsoll =
-            Plimsoll::start(Start { config, objects, prometheus: &url, flags, ..Start::default() })
-                .await;
+        // The fake knows queries by their text; merged ones are for tests of the engine.
+        let flags: Vec<&str> = flags.iter().copied().chain(["--merge=false"]).collect();
+        let start = Start { config, objects, prometheus: &url, flags: &flags, ..Start::default() };
+        let plimsoll = Plimsoll::start(start).await;
         let client = plimsoll.client();
         Self { prometheus, plimsoll, client }
     }
