@@ -32,7 +32,8 @@ use crate::cluster::{self, AnyInventory, client};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::discovery::{Discovery, Schedule};
-use crate::prometheus;
+use crate::prometheus::{self, Backends, Definition};
+use crate::promql::rule::DEFAULT_BACKEND;
 use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
@@ -124,7 +125,7 @@ fn warn_of(config: &Config) {
     }
 }
 
-fn backend(args: &PrometheusArgs, metrics: &Metrics) -> anyhow::Result<prometheus::Client> {
+fn backend(args: &PrometheusArgs, metrics: &Arc<Metrics>) -> anyhow::Result<Backends> {
     let url = Url::parse(&args.prometheus_url).context("--prometheus-url is not a URL")?;
     let settings = prometheus::Settings {
         verb: args.prometheus_verb,
@@ -137,7 +138,8 @@ fn backend(args: &PrometheusArgs, metrics: &Metrics) -> anyhow::Result<prometheu
         in_cluster: args.prometheus_auth_incluster,
         ..prometheus::Settings::new(url)
     };
-    Ok(prometheus::Client::new(settings, metrics.backend("default"))?)
+    let default = Definition { name: DEFAULT_BACKEND.into(), settings };
+    Ok(Backends::new(vec![default], Arc::clone(metrics))?)
 }
 
 async fn cluster_client(args: &ServeArgs) -> anyhow::Result<Option<kube::Client>> {
@@ -236,7 +238,7 @@ fn discovery(
     }
 }
 
-type AppEngine = Engine<prometheus::Client, AnyInventory>;
+type AppEngine = Engine<Backends, AnyInventory>;
 
 fn api(
     engine: Arc<AppEngine>,

@@ -145,7 +145,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     /// Asks all of a plan's queries and puts their results together.
     async fn ask(&self, plan: &Plan, now: Timestamp) -> Result<QueryResult, Error> {
         let results = plan.queries.iter().map(async |promql| {
-            self.backend.query(promql, now).await.map_err(|cause| {
+            self.backend.query(&plan.route, promql, now).await.map_err(|cause| {
                 let (rule, promql) = (plan.rule.path.clone(), error::excerpt(promql));
                 Error::Backend { rule, promql, cause }
             })

@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "model",
             "pki",
             "prometheus",
+            "promql",
             "serve",
             "tasks",
             "telemetry",

@@ -20,7 +20,7 @@ const MAX_SAMPLE_AGE_SECONDS: f64 = 300.0;
 
 /// Reads a result as its plan says.
 pub fn evaluate(plan: Plan, result: QueryResult, now: Timestamp) -> Result<Answer, Error> {
-    let Plan { rule, queries, window, reading } = plan;
+    let Plan { rule, queries, window, reading, .. } = plan;
     match reading {
         Reading::Objects(reading) => {
             let QueryResult::Vector(samples) = result else {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::catalog::{Catalog, CustomMetric, Served};
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
-use crate::engine::ports::Inventory;
+use crate::engine::ports::{Inventory, Route};
 use crate::engine::usage;
 use crate::model::inventory::Objects;
 use crate::model::object::Kind;
@@ -25,6 +25,8 @@ const MAX_QUERY: usize = 8 * 1024;
 pub struct Plan {
     /// The rule that made the queries.
     pub rule: Arc<Rule>,
+    /// Whom they go to.
+    pub route: Route,
     /// The queries, one but for very many objects; their results are put together.
     pub queries: Vec<String>,
     /// The span of time that the query looks at, where it tells.
@@ -116,6 +118,7 @@ pub async fn custom(
     let Queries { label, queries } = queries(&render, &names, is_divisible)?;
     Ok(Plan {
         rule: Arc::clone(&served.rule),
+        route: route(&served.rule, demand.namespace.as_deref()),
         queries,
         window: served.rule.window,
         reading: Reading::Objects(ObjectsReading {
@@ -127,6 +130,14 @@ pub async fn custom(
             wanted,
         }),
     })
+}
+
+fn route(rule: &Rule, namespace: Option<&str>) -> Route {
+    Route {
+        backend: Arc::clone(&rule.backend),
+        namespace: namespace.map(Into::into),
+        accept_partial: rule.accept_partial,
+    }
 }
 
 /// The queries for some objects, and the label that names an object in their results.
@@ -231,6 +242,7 @@ pub fn external(demand: &ExternalDemand, catalog: &Catalog) -> Result<Plan, Erro
         .map_err(Error::Query)?;
     Ok(Plan {
         rule: Arc::clone(&served.rule),
+        route: route(&served.rule, Some(&demand.namespace)),
         queries: vec![promql],
         window: served.rule.window,
         reading: Reading::Series(demand.metric.clone()),
