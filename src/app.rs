@@ -125,7 +125,7 @@ fn warn_of(config: &Config) {
     }
 }
 
-fn backend(args: &PrometheusArgs, metrics: &Arc<Metrics>) -> anyhow::Result<Backends> {
+fn backend(args: &PrometheusArgs, metrics: &Metrics) -> anyhow::Result<Backends> {
     let url = Url::parse(&args.prometheus_url).context("--prometheus-url is not a URL")?;
     let settings = prometheus::Settings {
         verb: args.prometheus_verb,
@@ -139,7 +139,7 @@ fn backend(args: &PrometheusArgs, metrics: &Arc<Metrics>) -> anyhow::Result<Back
         ..prometheus::Settings::new(url)
     };
     let default = Definition { name: DEFAULT_BACKEND.into(), settings };
-    Ok(Backends::new(vec![default], Arc::clone(metrics))?)
+    Ok(Backends::new(vec![default], metrics)?)
 }
 
 async fn cluster_client(args: &ServeArgs) -> anyhow::Result<Option<kube::Client>> {

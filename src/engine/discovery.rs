@@ -287,7 +287,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
 impl Listing {
     /// Logs a failure when it begins or becomes another one, and its end.
     fn tell(&mut self, series_query: &str, failure: Option<&BackendError>) {
-        let kind = |error: &BackendError| std::mem::discriminant(&error.fault);
+        let kind = |error: &BackendError| std::mem::discriminant(&*error.fault);
         match (&self.told, failure) {
             (told, Some(error)) if told.as_ref().map(kind) != Some(kind(error)) => {
                 let metrics = self.metrics.len();
@@ -310,7 +310,7 @@ fn all_rules(config: &Config) -> impl Iterator<Item = &Arc<Rule>> {
 
 /// Whether the backend does not understand the series query, as opposed to a fault that may pass.
 fn is_refusal(error: &BackendError) -> bool {
-    matches!(&error.fault, Fault::Refused { status, .. } if status.starts_with("400"))
+    matches!(&*error.fault, Fault::Refused { status, .. } if status.starts_with("400"))
 }
 
 fn since(max_age: Duration) -> Timestamp {

@@ -88,7 +88,7 @@ impl Error {
         match (self, other) {
             (Self::Backend { cause, .. }, Self::Backend { cause: other, .. }) => {
                 cause.backend == other.backend
-                    && discriminant(&cause.fault) == discriminant(&other.fault)
+                    && discriminant(&*cause.fault) == discriminant(&*other.fault)
             }
             _ => discriminant(self) == discriminant(other),
         }

@@ -100,7 +100,7 @@ pub struct BackendError {
     /// Host and port of the URL that was asked, where one was.
     pub peer: Option<Arc<str>>,
     /// What went wrong; not a `source`, since its text is part of this one.
-    pub fault: Fault,
+    pub fault: Box<Fault>,
 }
 
 impl fmt::Display for BackendError {
@@ -179,12 +179,12 @@ impl Fault {
     /// The error of a backend that was asked at some host and port.
     pub fn at(self, backend: &Arc<str>, peer: &Arc<str>) -> BackendError {
         let (backend, peer) = (Arc::clone(backend), Some(Arc::clone(peer)));
-        BackendError { backend, peer, fault: self }
+        BackendError { backend, peer, fault: Box::new(self) }
     }
 
     /// The error of a backend that was not asked.
     pub fn of(self, backend: &Arc<str>) -> BackendError {
-        BackendError { backend: Arc::clone(backend), peer: None, fault: self }
+        BackendError { backend: Arc::clone(backend), peer: None, fault: Box::new(self) }
     }
 }
 

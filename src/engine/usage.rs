@@ -109,10 +109,8 @@ async fn ask(
     query: &UsageQuery,
     now: Timestamp,
 ) -> Result<Vec<Sample>, Error> {
-    let result = backend.query(route, &query.promql, now).await.map_err(|cause| Error::Backend {
-        rule: query.place.clone(),
-        promql: excerpt(&query.promql),
-        cause,
+    let result = backend.query(route, &query.promql, now).await.map_err(|cause| {
+        Error::Backend { rule: query.place.clone(), promql: excerpt(&query.promql), cause }
     })?;
     match result {
         QueryResult::Vector(samples) => Ok(samples),

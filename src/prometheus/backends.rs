@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::engine::ports::{
-    Backend, BackendError, Facts, Fault, Range, Route, Tenancy,
-};
+use crate::engine::ports::{Backend, BackendError, Facts, Fault, Range, Route, Tenancy};
 use crate::model::value::{QueryResult, Series, SeriesNames};
 use crate::prometheus::{Client, Settings, SettingsError, Terms};
 use crate::telemetry::metrics::Metrics;
@@ -32,7 +30,7 @@ pub struct Backends {
 
 impl Backends {
     /// Builds the clients. Reads credential files, sends nothing.
-    pub fn new(definitions: Vec<Definition>, metrics: Arc<Metrics>) -> Result<Self, SettingsError> {
+    pub fn new(definitions: Vec<Definition>, metrics: &Metrics) -> Result<Self, SettingsError> {
         let (mut by_name, mut facts) = (HashMap::new(), HashMap::new());
         for Definition { name, settings } in definitions {
             facts.insert(Arc::clone(&name), self::facts(&settings));

@@ -289,11 +289,7 @@ impl Client {
     }
 
     /// An answer with a status of 2xx; others become errors that say what their body says.
-    async fn accept(
-        &self,
-        response: Response,
-        deadline: Deadline,
-    ) -> Result<Response, Fault> {
+    async fn accept(&self, response: Response, deadline: Deadline) -> Result<Response, Fault> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -328,11 +324,7 @@ impl Client {
         (body, complete)
     }
 
-    async fn chunk(
-        &self,
-        response: &mut Response,
-        received: u64,
-    ) -> Result<Option<Bytes>, Fault> {
+    async fn chunk(&self, response: &mut Response, received: u64) -> Result<Option<Bytes>, Fault> {
         response.chunk().await.map_err(|error| fault::broken(received, &error))
     }
 
@@ -419,9 +411,7 @@ impl Slots {
         match timeout_at(deadline.at, self.free.acquire()).await {
             Ok(Ok(slot)) => Ok(slot),
             // Nobody closes the semaphore.
-            Ok(Err(_)) | Err(_) => {
-                Err(Fault::Busy { slots: self.count, deadline: deadline.given })
-            }
+            Ok(Err(_)) | Err(_) => Err(Fault::Busy { slots: self.count, deadline: deadline.given }),
         }
     }
 }

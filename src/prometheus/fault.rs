@@ -47,12 +47,7 @@ pub(super) fn broken(received: u64, error: &(dyn Error + 'static)) -> Fault {
 }
 
 /// An answer with a status other than 2xx.
-pub(super) fn refused(
-    base: &Url,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Fault {
+pub(super) fn refused(base: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     if status.is_redirection() {
         let message = redirect(base, headers);
         return Fault::Refused { status: status.to_string(), message };

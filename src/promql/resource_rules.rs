@@ -141,7 +141,7 @@ mod tests {
 
     const STOCK: &str = include_str!("../../tests/data/config/stock.yaml");
 
-    fn stock() -> std::sync::Arc<ResourceRules> {
+    fn stock() -> Arc<ResourceRules> {
         config::parse("stock.yaml", STOCK).unwrap().resource_rules.unwrap()
     }
 

@@ -110,10 +110,10 @@ fn unknown_of_pods() -> Demand {
 
 #[tokio::test(start_paused = true)]
 async fn a_series_query_that_the_backend_does_not_understand_hides_no_suggestion() {
-    let refused = Fault::Refused {
+    let refused = failed(Fault::Refused {
         status: "400 bad_data".to_owned(),
         message: "parse error".to_owned(),
-    };
+    });
     let running = Running::start(TWO_RULES, |backend| {
         backend.list("good", Ok(GOOD));
         backend.list("other", Err(refused.clone()));

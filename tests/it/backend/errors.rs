@@ -162,14 +162,8 @@ async fn no_connection_says_why() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let cases = [
         (format!("http://{closed}"), "Connection refused"),
-        (
-            "http://user:secret@prometheus.invalid".to_owned(),
-            "the name cannot be resolved: ",
-        ),
-        (
-            fake.url().as_str().replace("http:", "https:"),
-            "TLS failed: received corrupt message",
-        ),
+        ("http://user:secret@prometheus.invalid".to_owned(), "the name cannot be resolved: "),
+        (fake.url().as_str().replace("http:", "https:"), "TLS failed: received corrupt message"),
     ];
     for (url, expected) in cases {
         let client = client(Settings::new(Url::parse(&url).unwrap()));

@@ -1,9 +1,8 @@
 //! The same client against a real Prometheus.
 
 use jiff::Timestamp;
-use plimsoll::engine::ports::Backend;
 use plimsoll::model::value::{Point, QueryResult};
-use plimsoll::prometheus::{Settings, Verb};
+use plimsoll::prometheus::{Settings, Terms, Verb};
 
 use crate::support::real_prometheus::RealPrometheus;
 
@@ -26,7 +25,8 @@ async fn queries_and_listings_work_with_both_verbs() {
     };
     for verb in [Verb::Get, Verb::Post] {
         let client = client(Settings { verb, ..Settings::new(prometheus.url()) });
-        let QueryResult::Vector(mut rows) = client.query("requests_total", now(), &Terms::default()).await.unwrap()
+        let QueryResult::Vector(mut rows) =
+            client.query("requests_total", now(), &Terms::default()).await.unwrap()
         else {
             panic!("a selector gives a vector");
         };
@@ -45,7 +45,8 @@ async fn queries_and_listings_work_with_both_verbs() {
         assert_eq!(none, Ok(QueryResult::Vector(Vec::new())));
 
         let since = Timestamp::from_second(1_699_999_000).unwrap();
-        let listing = client.series("{__name__=~\"requests_total|depth\"}", since, &Terms::default()).await;
+        let listing =
+            client.series("{__name__=~\"requests_total|depth\"}", since, &Terms::default()).await;
         let expected =
             names(&[("requests_total", &["namespace", "pod", "zone"]), ("depth", &["queue"])]);
         assert_eq!(listing, Ok(expected));

@@ -64,5 +64,5 @@ async fn a_listing_of_too_many_names_is_given_up_with_the_bound() {
     fake.answer("{}", Answer::data(&json!([labels])));
     let error = series(&client(Settings::new(fake.url())), "{}").await;
     let bound = "it lists more than 10000 label names".to_owned();
-    assert_eq!(error, Err(Fault::Unusable(bound)));
+    assert_eq!(error, Err(Fault::Malformed(bound)));
 }
