@@ -33,7 +33,8 @@ use crate::cluster::{self, AnyInventory, client};
 use crate::config::Config;
 use crate::engine::discovery::{Discovery, Schedule};
 use crate::engine::{self, Engine, refresh};
-use crate::prometheus;
+use crate::prometheus::{Backends, Definition};
+use crate::promql::rule::DEFAULT_BACKEND;
 use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
@@ -135,9 +136,10 @@ fn warn_of(config: &Config) {
     }
 }
 
-fn backend(args: &PrometheusArgs, metrics: &Metrics) -> anyhow::Result<prometheus::Client> {
+fn backend(args: &PrometheusArgs, metrics: &Metrics) -> anyhow::Result<Backends> {
     let settings = args.settings().context("--prometheus-url is not a URL")?;
-    Ok(prometheus::Client::new(settings, metrics.backend("default"))?)
+    let default = Definition { name: DEFAULT_BACKEND.into(), settings };
+    Ok(Backends::new(vec![default], metrics)?)
 }
 
 async fn cluster_client(args: &ServeArgs) -> anyhow::Result<Option<kube::Client>> {
@@ -240,7 +242,7 @@ fn discovery(
     }
 }
 
-type AppEngine = Engine<prometheus::Client, AnyInventory>;
+type AppEngine = Engine<Backends, AnyInventory>;
 
 fn api(
     engine: Arc<AppEngine>,

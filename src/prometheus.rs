@@ -1,15 +1,14 @@
-//! The backend client: instant queries and series listings over the Prometheus HTTP API.
+//! The client of the backends: queries and series listings over the Prometheus HTTP API.
 //!
-//! Instant queries go through `prometheus-http-query`, over a `reqwest` client of our own that
-//! has deadlines, follows no redirects and trusts what the settings say. The crate's answers are
-//! not used: its types keep a hash map per sample and all series of a listing in memory. Nor is
-//! its series builder: its selectors cannot hold a `match[]` verbatim, and it knows no POST.
-//! One corner is the crate's: where the backend's URL has no path, its own query string
-//! travels in the form of a POST, not in the URL.
+//! A [`Client`] asks one URL, within bounds; [`Backends`] finds the backend that a route names.
+//! Requests are made by `reqwest` alone: it has deadlines, follows no redirects and trusts what
+//! the settings say, and a client for Prometheus above it would neither sign a request nor read an
+//! answer without a hash map for each sample.
 //!
-//! Limits: one backend, no retries, no range queries, no proxies, HTTP/1.1 alone.
+//! Limits: no retries, no proxies, HTTP/1.1 alone.
 
 pub mod answer;
+mod backends;
 mod client;
 mod credentials;
 mod fault;
@@ -22,13 +21,14 @@ use std::time::Duration;
 
 use url::Url;
 
-pub use self::client::{Client, SettingsError};
+pub use self::backends::{Backends, Definition};
+pub use self::client::{Client, SettingsError, Terms};
 pub use self::credentials::CredentialsError;
 
 /// Where a backend is, and how it is asked.
 ///
 /// It has no `Debug` form: the URL and the headers may hold credentials.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Settings {
     /// `http` or `https`. A path prefix, a query string of its own and `user:password@` are
     /// kept for every request.
@@ -62,6 +62,10 @@ pub struct Settings {
     pub concurrency: usize,
     /// The largest answer to a query that is read.
     pub max_response_bytes: usize,
+    /// The most series that the answer to a query may have.
+    pub max_series: usize,
+    /// The most points that the answer to a range query may have.
+    pub max_samples: usize,
     /// How often, at most, the files above are read again to see whether they changed.
     pub reread_interval: Duration,
 }
@@ -83,6 +87,8 @@ impl Settings {
             series_deadline: Duration::from_mins(1),
             concurrency: 16,
             max_response_bytes: 32 << 20,
+            max_series: 500_000,
+            max_samples: 5_000_000,
             reread_interval: Duration::from_secs(5),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
-use crate::engine::ports::BackendError::{Busy, Deadline, Incomplete, Unreachable};
+use crate::engine::ports::Fault;
 use crate::promql::rule::QueryError;
 use crate::wire::status::Status;
 
@@ -12,19 +12,30 @@ pub fn status(error: &Error, demand: &Demand) -> Status {
         Error::NoValue(why) | Error::UnknownMetric(why) | Error::UnknownResource(why) => {
             not_found(demand).because(why)
         }
-        Error::Backend { cause: Deadline(_) | Incomplete { .. }, .. }
-        | Error::StillEvaluating(_) => Status::timeout(&error.to_string()),
-        Error::Backend { cause: Busy { .. } | Unreachable(_), .. } | Error::Undiscovered(_) => {
-            Status::unavailable(error.to_string())
-        }
+        Error::Backend { cause, .. } => of_backend(&cause.fault, error),
+        Error::StillEvaluating(_) => Status::timeout(&error.to_string()),
+        Error::Undiscovered(_) => Status::unavailable(error.to_string()),
         Error::NoInventory { .. } | Error::Query(QueryError::Matcher(_)) => {
             Status::bad_request(error.to_string())
         }
         Error::Ambiguous { .. }
-        | Error::Backend { .. }
         | Error::BadResult { .. }
         | Error::Inventory(_)
         | Error::Query(_) => Status::internal(error),
+    }
+}
+
+fn of_backend(fault: &Fault, error: &Error) -> Status {
+    match fault {
+        Fault::Deadline(_) | Fault::Incomplete { .. } => Status::timeout(&error.to_string()),
+        Fault::Busy { .. } | Fault::Suspended { .. } | Fault::Unreachable(_) => {
+            Status::unavailable(error.to_string())
+        }
+        Fault::NotAsked(_)
+        | Fault::Malformed(_)
+        | Fault::Unusable(_)
+        | Fault::Partial(_)
+        | Fault::Refused { .. } => Status::internal(error),
     }
 }
 

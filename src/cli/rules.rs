@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,9 +21,10 @@ use self::ordered::Ordered;
 use super::serve::PrometheusArgs;
 use crate::cluster::file::FileInventory;
 use crate::config;
-use crate::engine::ports::{Backend as _, Inventory as _};
-use crate::prometheus::Client;
+use crate::engine::ports::{Backend as _, Inventory as _, Route};
+use crate::prometheus::{Backends, Definition};
 use crate::promql::export::{self, Export, Recorded};
+use crate::promql::rule::DEFAULT_BACKEND;
 use crate::telemetry::metrics::Metrics;
 
 /// How far back series are looked for where no flag says.
@@ -81,13 +83,19 @@ pub async fn run(args: RulesArgs) -> anyhow::Result<Report> {
     let text = fs::read_to_string(&args.config).with_context(|| format!("cannot read {name}"))?;
     let config = config::parse(&name, &text)?;
     let settings = args.prometheus.settings().context("--prometheus-url is not a URL")?;
-    let client = Client::new(settings, Metrics::new().backend("default"))?;
+    let default = Definition { name: DEFAULT_BACKEND.into(), settings };
+    let backends = Backends::new(vec![default], &Metrics::new())?;
     let kinds = FileInventory::none().kinds();
     let max_age = Some(args.prometheus.metrics_max_age).filter(|age| !age.is_zero());
     let since = Timestamp::now() - max_age.unwrap_or(MAX_AGE);
     let mut exports = Vec::new();
     for rule in &config.rules {
-        let found = client.series(&rule.series_query, since).await;
+        let route = Route {
+            backend: Arc::clone(&rule.backend),
+            namespace: None,
+            accept_partial: rule.accept_partial,
+        };
+        let found = backends.series(&route, &rule.series_query, since).await;
         let found = found.with_context(|| format!("cannot list the series of {}", rule.path))?;
         exports.push(export::export(rule, &found, &kinds));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_saphyr::{Location, Spanned};
 
 use super::Config;
-use super::file::{self, Entry, File, Text};
+use super::file::{self, Entry, File, PartialResults, Text};
 use super::no_data;
 use super::report::{Report, with_causes};
 use crate::model::duration;
@@ -16,7 +16,7 @@ use crate::promql::matcher::is_label_name;
 use crate::promql::naming::{Filter, Namer, NamingError};
 use crate::promql::resource_rules::{ResourceRule, ResourceRules};
 use crate::promql::resources::Resources;
-use crate::promql::rule::{Rule, refused_external_name};
+use crate::promql::rule::{DEFAULT_BACKEND, Rule, refused_external_name};
 use crate::promql::template::{Fields, Template};
 use crate::promql::window;
 
@@ -79,6 +79,8 @@ impl Compiler<'_, '_> {
     /// Looks at every field before it gives up, so that all mistakes are told.
     fn rule(&mut self, rule: file::Rule) -> Option<Rule> {
         let file::Rule {
+            backend,
+            partial_results,
             series_query,
             series_filters,
             resources,
@@ -108,6 +110,8 @@ impl Compiler<'_, '_> {
         Some(Rule {
             index: self.index,
             path: self.path.clone(),
+            backend: backend_name(backend.as_ref()),
+            accept_partial: partial_results == Some(PartialResults::Accept),
             series_query: series_query?,
             filters: filters?,
             namer: namer?,
@@ -259,6 +263,10 @@ impl Compiler<'_, '_> {
     }
 }
 
+fn backend_name(name: Option<&Text>) -> Arc<str> {
+    name.map_or(DEFAULT_BACKEND, |name| name.value.as_str()).into()
+}
+
 fn text(text: Option<&Text>) -> &str {
     text.map_or("", |text| text.value.as_str())
 }
@@ -346,6 +354,8 @@ fn resource_rule(
         report.warn(at, format!("{path}.containerLabel"), what);
     }
     Some(ResourceRule {
+        backend: backend_name(rule.backend.as_ref()),
+        accept_partial: rule.partial_results == Some(PartialResults::Accept),
         container_query: container_query?,
         node_query: node_query?,
         resources: resources?,

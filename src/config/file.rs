@@ -97,6 +97,8 @@ pub(super) struct File {
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Rule {
+    pub(super) backend: Option<Text>,
+    pub(super) partial_results: Option<PartialResults>,
     pub(super) series_query: Option<Text>,
     pub(super) series_filters: Option<Vec<Entry<Filter>>>,
     pub(super) resources: Option<Resources>,
@@ -105,6 +107,14 @@ pub(super) struct Rule {
     pub(super) no_data: Option<Spanned<NoData>>,
     pub(super) enforce_namespace_label: Option<Text>,
     pub(super) compat: Option<Compat>,
+}
+
+/// What becomes of an answer that the backend calls partial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum PartialResults {
+    Error,
+    Accept,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -147,6 +157,8 @@ pub(super) struct ResourceRules {
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct ResourceRule {
+    pub(super) backend: Option<Text>,
+    pub(super) partial_results: Option<PartialResults>,
     pub(super) container_query: Option<Text>,
     pub(super) node_query: Option<Text>,
     pub(super) resources: Option<Resources>,

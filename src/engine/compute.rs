@@ -19,7 +19,7 @@ use crate::engine::demand::Demand;
 use crate::engine::error::{self, Error};
 use crate::engine::evaluate::{self, ObjectLabels};
 use crate::engine::plan::{self, Plan, merged};
-use crate::engine::ports::{Backend, BackendError, Inventory};
+use crate::engine::ports::{Backend, Fault, Inventory, Route};
 use crate::engine::table::{Outcome, Part, Parts, Subject, Table, Values};
 use crate::engine::usage;
 use crate::engine::values::ObjectValues;
@@ -74,10 +74,10 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     ) -> Result<Values, Error> {
         match demand {
             Demand::Custom(demand) => {
-                let Plan { rule, queries, labels } =
+                let Plan { rule, route, queries, labels } =
                     plan::custom(demand, catalog, &self.inventory).await?;
                 let ask = async |promql: &String| {
-                    let result = self.ask(&rule, promql, at).await?;
+                    let result = self.ask(&rule, &route, promql, at).await?;
                     evaluate::vector(&rule, promql, result)
                 };
                 let samples = try_join_all(queries.iter().map(ask)).await?.concat();
@@ -86,7 +86,8 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             }
             Demand::External(demand) => {
                 let (rule, promql) = plan::external(demand, catalog)?;
-                let samples = samples(self.ask(&rule, &promql, at).await?);
+                let route = plan::route(&rule, Some(&demand.namespace));
+                let samples = samples(self.ask(&rule, &route, &promql, at).await?);
                 let series = evaluate::series(&rule, samples, at);
                 Ok(Values::Series(rule, series.into()))
             }
@@ -145,7 +146,10 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             };
             let ask = async |piece: &merged::Piece<'a, Arc<str>>| {
                 let namespaces = piece.namespaces;
-                let error = match self.ask(merged.rule, &piece.query.promql, merged.at).await {
+                let alone = if let [one] = namespaces { Some(&**one) } else { None };
+                let route = plan::route(merged.rule, alone.filter(|name| !name.is_empty()));
+                let asked = self.ask(merged.rule, &route, &piece.query.promql, merged.at);
+                let error = match asked.await {
                     Ok(result) => return merged.read(&piece.query, result, namespaces).await,
                     Err(error) => error,
                 };
@@ -162,8 +166,14 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         asking.boxed()
     }
 
-    async fn ask(&self, rule: &Rule, promql: &str, at: Timestamp) -> Result<QueryResult, Error> {
-        self.backend.query(promql, at).await.map_err(|cause| {
+    async fn ask(
+        &self,
+        rule: &Rule,
+        route: &Route,
+        promql: &str,
+        at: Timestamp,
+    ) -> Result<QueryResult, Error> {
+        self.backend.query(route, promql, at).await.map_err(|cause| {
             let (rule, promql) = (rule.path.clone(), error::excerpt(promql));
             Error::Backend { rule, promql, cause }
         })
@@ -231,11 +241,8 @@ fn all(namespaces: &[Arc<str>], error: &Error) -> Computed {
 /// Whether the backend understood the query and could not execute it with the data it has: two
 /// series that match one, a result with the same labels twice, too many samples.
 fn is_unexecutable(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Backend { cause: BackendError::Refused { status, .. }, .. }
-            if status.starts_with("422")
-    )
+    let Error::Backend { cause, .. } = error else { return false };
+    matches!(&*cause.fault, Fault::Refused { status, .. } if status.starts_with("422"))
 }
 
 fn samples(result: QueryResult) -> Vec<Sample> {

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::catalog::{Catalog, Discovered};
-use crate::engine::ports::{Backend, BackendError, Inventory};
+use crate::engine::ports::{Backend, BackendError, Fault, Inventory, Route};
 use crate::model::object::Kinds;
 use crate::model::value::SeriesNames;
 use crate::promql::rule::Rule;
@@ -36,6 +36,24 @@ pub struct Schedule {
     pub relist_interval: Duration,
     /// Series with a sample in this span before now are listed: `--metrics-max-age`.
     pub max_age: Duration,
+}
+
+/// What a rule lists, and of whom.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SeriesQuery {
+    backend: Arc<str>,
+    selector: String,
+}
+
+impl SeriesQuery {
+    fn of(rule: &Rule) -> Self {
+        Self { backend: Arc::clone(&rule.backend), selector: rule.series_query.clone() }
+    }
+
+    /// A list that lacks something does no harm: what was found before stays for a while.
+    fn route(&self) -> Route {
+        Route { backend: Arc::clone(&self.backend), namespace: None, accept_partial: true }
+    }
 }
 
 /// What is known of the series of one query.
@@ -63,8 +81,7 @@ pub struct Discovery<B, I> {
     config: watch::Receiver<Arc<Config>>,
     schedule: Schedule,
     metrics: Arc<Metrics>,
-    /// By series query.
-    listings: HashMap<String, Listing>,
+    listings: HashMap<SeriesQuery, Listing>,
     told_problems: HashSet<String>,
     /// The paths of the rules that have counters.
     counted_rules: HashSet<String>,
@@ -136,8 +153,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
     /// force at once, however slow a listing is.
     async fn relist(&mut self) -> Listed {
         let config = self.config.borrow_and_update().clone();
-        let queries: HashSet<String> =
-            all_rules(&config).map(|rule| rule.series_query.clone()).collect();
+        let queries: HashSet<_> = all_rules(&config).map(|rule| SeriesQuery::of(rule)).collect();
         self.listings.retain(|query, _| queries.contains(query));
         self.forget_rules(&config);
         self.publish(&config);
@@ -147,7 +163,8 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
             .map(|query| {
                 let engine = Arc::clone(&engine);
                 async move {
-                    let answer = engine.backend().series(&query, since).await;
+                    let backend = engine.backend();
+                    let answer = backend.series(&query.route(), &query.selector, since).await;
                     (query, answer)
                 }
             })
@@ -184,9 +201,14 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         self.counted_rules = rules;
     }
 
-    fn take(&mut self, config: &Config, query: &str, answer: Result<SeriesNames, BackendError>) {
+    fn take(
+        &mut self,
+        config: &Config,
+        query: &SeriesQuery,
+        answer: Result<SeriesNames, BackendError>,
+    ) {
         let now = Instant::now();
-        let listing = self.listings.entry(query.to_owned()).or_insert_with(|| Listing {
+        let listing = self.listings.entry(query.clone()).or_insert_with(|| Listing {
             never_listed: Some("not listed yet".to_owned()),
             ..Listing::default()
         });
@@ -208,12 +230,12 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
                 Err(error)
             }
         };
-        listing.tell(query, listed.as_ref().err());
+        listing.tell(&query.selector, listed.as_ref().err());
         let known = listing.metrics.len();
         let lifetime = self.schedule.max_age * 2;
         listing.metrics.retain(|_, (_, seen)| now.duration_since(*seen) <= lifetime);
         let left = listing.metrics.len();
-        for rule in all_rules(config).filter(|rule| rule.series_query == query) {
+        for rule in all_rules(config).filter(|rule| SeriesQuery::of(rule) == *query) {
             match &listed {
                 Ok(listed) => {
                     self.metrics.discovery_succeeded(&rule.path, *listed, left, Timestamp::now());
@@ -244,9 +266,9 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
 
     fn catalog(&self, config: &Config, kinds: &Arc<Kinds>) -> Catalog {
         // Rules often share a query; its names are copied once.
-        let mut names: HashMap<&str, Arc<SeriesNames>> = HashMap::new();
+        let mut names: HashMap<&SeriesQuery, Arc<SeriesNames>> = HashMap::new();
         let mut discovered = |rule: &Arc<Rule>| {
-            let series = match self.listings.get_key_value(&rule.series_query) {
+            let series = match self.listings.get_key_value(&SeriesQuery::of(rule)) {
                 None => Err("not listed yet".to_owned()),
                 Some((_, Listing { never_listed: Some(reason), .. })) => Err(reason.clone()),
                 Some((query, listing)) => {
@@ -265,7 +287,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
 impl Listing {
     /// Logs a failure when it begins or becomes another one, and its end.
     fn tell(&mut self, series_query: &str, failure: Option<&BackendError>) {
-        let kind = |error: &BackendError| std::mem::discriminant(error);
+        let kind = |error: &BackendError| std::mem::discriminant(&*error.fault);
         match (&self.told, failure) {
             (told, Some(error)) if told.as_ref().map(kind) != Some(kind(error)) => {
                 let metrics = self.metrics.len();
@@ -288,7 +310,7 @@ fn all_rules(config: &Config) -> impl Iterator<Item = &Arc<Rule>> {
 
 /// Whether the backend does not understand the series query, as opposed to a fault that may pass.
 fn is_refusal(error: &BackendError) -> bool {
-    matches!(error, BackendError::Refused { status, .. } if status.starts_with("400"))
+    matches!(&*error.fault, Fault::Refused { status, .. } if status.starts_with("400"))
 }
 
 fn since(max_age: Duration) -> Timestamp {

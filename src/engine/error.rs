@@ -87,7 +87,8 @@ impl Error {
         use std::mem::discriminant;
         match (self, other) {
             (Self::Backend { cause, .. }, Self::Backend { cause: other, .. }) => {
-                discriminant(cause) == discriminant(other)
+                cause.backend == other.backend
+                    && discriminant(&*cause.fault) == discriminant(&*other.fault)
             }
             _ => discriminant(self) == discriminant(other),
         }

@@ -12,7 +12,7 @@ use crate::engine::catalog::{Catalog, CustomMetric, Served};
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
 use crate::engine::evaluate::ObjectLabels;
-use crate::engine::ports::Inventory;
+use crate::engine::ports::{Inventory, Route};
 use crate::engine::table::Subject;
 use crate::engine::usage;
 use crate::model::inventory::Objects;
@@ -91,6 +91,8 @@ pub fn check(demand: &Demand, catalog: &Catalog) -> Result<(), Error> {
 pub struct Plan {
     /// The rule that made the queries.
     pub rule: Arc<Rule>,
+    /// Whom they go to.
+    pub route: Route,
     /// The queries, one but for very many objects; their results are put together.
     pub queries: Vec<String>,
     /// How to read them.
@@ -123,7 +125,16 @@ pub async fn custom(
     let is_divisible = groups.iter().any(|field| served.rule.query.uses(*field));
     let Queries { label, queries } = queries(&render, &names, is_divisible)?;
     let labels = ObjectLabels { namespace: None, object: label };
-    Ok(Plan { rule: Arc::clone(&served.rule), queries, labels })
+    let route = route(&served.rule, demand.namespace.as_deref());
+    Ok(Plan { rule: Arc::clone(&served.rule), route, queries, labels })
+}
+
+pub(super) fn route(rule: &Rule, namespace: Option<&str>) -> Route {
+    Route {
+        backend: Arc::clone(&rule.backend),
+        namespace: namespace.map(Into::into),
+        accept_partial: rule.accept_partial,
+    }
 }
 
 /// The queries for some objects, and the label that names an object in their results.

@@ -16,14 +16,17 @@ use super::answer::{Answer, CustomAnswer, ExternalAnswer};
 use super::catalog::{Catalog, Discovered};
 use super::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use super::error::Error;
-use super::ports::{Backend, BackendError, Inventory, InventoryError};
+use super::ports::{
+    Backend, BackendError, Facts, Fault, Inventory, InventoryError, Range, Route, Tenancy,
+};
 use super::{Engine, Settings, refresh};
 use crate::config::{self, Config};
 use crate::model::inventory::{Object, Objects};
 use crate::model::object::{GroupResource, Kind, Kinds};
 use crate::model::selector::Selector;
-use crate::model::value::{Point, QueryResult, Sample, SeriesNames};
+use crate::model::value::{Point, QueryResult, Sample, Series, SeriesNames};
 use crate::promql::fixtures;
+use crate::promql::rule::DEFAULT_BACKEND;
 
 const REFRESH: Duration = Duration::from_secs(5);
 
@@ -75,7 +78,12 @@ impl FakeBackend {
 }
 
 impl Backend for FakeBackend {
-    async fn query(&self, promql: &str, _at: Timestamp) -> Result<QueryResult, BackendError> {
+    async fn query(
+        &self,
+        _route: &Route,
+        promql: &str,
+        _at: Timestamp,
+    ) -> Result<QueryResult, BackendError> {
         self.queries.lock().unwrap().push(promql.to_owned());
         let delay = *self.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
@@ -83,11 +91,40 @@ impl Backend for FakeBackend {
         results.get(promql).cloned().unwrap_or(Ok(QueryResult::Vector(Vec::new())))
     }
 
-    async fn series(&self, selector: &str, _since: Timestamp) -> Result<SeriesNames, BackendError> {
+    async fn query_range(
+        &self,
+        route: &Route,
+        _promql: &str,
+        _range: &Range,
+    ) -> Result<Vec<Series>, BackendError> {
+        Err(Fault::NotAsked("the fake knows no ranges".to_owned()).of(&route.backend))
+    }
+
+    async fn series(
+        &self,
+        _route: &Route,
+        selector: &str,
+        _since: Timestamp,
+    ) -> Result<SeriesNames, BackendError> {
         self.listed.lock().unwrap().push(selector.to_owned());
         let listings = self.listings.lock().unwrap();
         listings.get(selector).cloned().unwrap_or_else(|| Ok(SeriesNames::new()))
     }
+
+    fn facts(&self, _backend: &str) -> Facts {
+        Facts {
+            tenancy: Tenancy::Shared,
+            max_query: 1 << 20,
+            concurrency: 16,
+            deadline: Duration::from_secs(10),
+            max_series: 500_000,
+        }
+    }
+}
+
+/// The error of the backend of rules that name none.
+fn failed(fault: Fault) -> BackendError {
+    fault.of(&DEFAULT_BACKEND.into())
 }
 
 /// The kinds of the fixtures, and pods where there are any objects at all.

@@ -17,14 +17,13 @@ use crate::engine::catalog::Catalog;
 use crate::engine::demand::UsageDemand;
 use crate::engine::error::{Error, excerpt};
 use crate::engine::evaluate::{describe, is_stale};
-use crate::engine::ports::{Backend, Inventory};
+use crate::engine::ports::{Backend, Inventory, Route};
 use crate::model::inventory::Objects;
 use crate::model::object::{GroupResource, Kind};
 use crate::model::quantity::{Milli, Rounding};
 use crate::model::usage::{ContainerUsage, ObjectUsage};
 use crate::model::value::{Labels, Point, QueryResult, Sample};
 use crate::promql::resource_rules::{ResourceRule, ResourceRules, UsageQuery};
-use crate::promql::rule::QueryError;
 
 /// The rules in force, where there are any.
 pub(super) fn rules(catalog: &Catalog) -> Result<&Arc<ResourceRules>, Error> {
@@ -63,12 +62,12 @@ pub(super) async fn evaluate(
             rule.pods_query(kind, namespace.as_deref(), &names, catalog.kinds())
         }
     };
-    let ask = async |query: Result<UsageQuery, QueryError>| {
-        let query = query.map_err(Error::Query)?;
-        let samples = ask(backend, &query, now).await?;
+    let ask = async |rule: &ResourceRule| {
+        let query = query(rule).map_err(Error::Query)?;
+        let samples = ask(backend, &route(rule, demand), &query, now).await?;
         collect(&query, samples, demand, objects, now)
     };
-    let (cpu, memory) = tokio::try_join!(ask(query(&rules.cpu)), ask(query(&rules.memory)))?;
+    let (cpu, memory) = tokio::try_join!(ask(&rules.cpu), ask(&rules.memory))?;
     answer.objects = join(cpu, memory);
     Ok(answer)
 }
@@ -95,15 +94,23 @@ fn names<'a>(demand: &UsageDemand, objects: &'a Objects) -> Option<Vec<&'a str>>
     (!names.is_empty()).then_some(names)
 }
 
+fn route(rule: &ResourceRule, demand: &UsageDemand) -> Route {
+    let namespace = match demand {
+        UsageDemand::Pods { namespace: Some(namespace) } => Some(namespace.as_str().into()),
+        UsageDemand::Pods { namespace: None } | UsageDemand::Nodes => None,
+    };
+    let (backend, accept_partial) = (Arc::clone(&rule.backend), rule.accept_partial);
+    Route { backend, namespace, accept_partial }
+}
+
 async fn ask(
     backend: &impl Backend,
+    route: &Route,
     query: &UsageQuery,
     now: Timestamp,
 ) -> Result<Vec<Sample>, Error> {
-    let result = backend.query(&query.promql, now).await.map_err(|cause| Error::Backend {
-        rule: query.place.clone(),
-        promql: excerpt(&query.promql),
-        cause,
+    let result = backend.query(route, &query.promql, now).await.map_err(|cause| {
+        Error::Backend { rule: query.place.clone(), promql: excerpt(&query.promql), cause }
     })?;
     match result {
         QueryResult::Vector(samples) => Ok(samples),

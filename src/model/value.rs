@@ -57,6 +57,15 @@ pub enum QueryResult {
     Vector(Vec<Sample>),
 }
 
+/// One element of the result of a range query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// What tells it apart from the other elements.
+    pub labels: Labels,
+    /// Its values, the oldest first.
+    pub points: Vec<Point>,
+}
+
 /// Metric name → names of the labels that its series carry (without `__name__`): what remains
 /// of a series listing. Its size follows the number of metrics, not of series.
 pub type SeriesNames = BTreeMap<String, BTreeSet<String>>;

@@ -12,7 +12,7 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use crate::model::value::{Labels, Point, QueryResult, Sample};
+use crate::model::value::{Labels, Point, QueryResult, Sample, Series};
 
 /// What an answer says, whatever the status code it came with.
 #[derive(Debug, PartialEq)]
@@ -21,8 +21,8 @@ pub enum Answer<T> {
     Success {
         /// What was asked for.
         data: T,
-        /// Warnings, infos, and that the answer is partial.
-        notes: Vec<String>,
+        /// Warnings and infos.
+        notes: Notes,
     },
     /// `status: error`.
     Error {
@@ -33,13 +33,55 @@ pub enum Answer<T> {
     },
 }
 
-/// Reads the answer to an instant query. The error says what is wrong with it.
-pub fn query(body: &[u8]) -> Result<Answer<QueryResult>, String> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    match read(&mut json, QueryData).map_err(|error| error.to_string())? {
-        Answer::Success { data, notes } => Ok(Answer::Success { data: data?, notes }),
-        Answer::Error { kind, message } => Ok(Answer::Error { kind, message }),
+/// What an answer says beside its data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Warnings and infos, for the log.
+    pub texts: Vec<String>,
+    /// Why the answer lacks something, where it does. Warnings of PromQL itself are about the
+    /// query, and their answer is whole.
+    pub partial: Option<String>,
+}
+
+impl Notes {
+    fn warn(&mut self, warnings: Vec<String>) {
+        let partial = warnings.iter().find(|text| !text.starts_with("PromQL "));
+        if let (None, Some(text)) = (&self.partial, partial) {
+            self.partial = Some(text.clone());
+        }
+        self.texts.extend(warnings);
     }
+}
+
+/// Reads the answer to a range query. The error says what is wrong with it.
+pub fn range(body: &[u8]) -> Result<Answer<Vec<Series>>, Wrong> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    Ok(match read(&mut json, RangeData).map_err(|error| Wrong::Malformed(error.to_string()))? {
+        Answer::Success { data, notes } => {
+            Answer::Success { data: data.map_err(Wrong::Unusable)?, notes }
+        }
+        Answer::Error { kind, message } => Answer::Error { kind, message },
+    })
+}
+
+/// What is wrong with the answer to a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// It is not what the HTTP API promises.
+    Malformed(String),
+    /// It is as it should be and of a type that no metric can be made of.
+    Unusable(String),
+}
+
+/// Reads the answer to an instant query. The error says what is wrong with it.
+pub fn query(body: &[u8]) -> Result<Answer<QueryResult>, Wrong> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    Ok(match read(&mut json, QueryData).map_err(|error| Wrong::Malformed(error.to_string()))? {
+        Answer::Success { data, notes } => {
+            Answer::Success { data: data.map_err(Wrong::Unusable)?, notes }
+        }
+        Answer::Error { kind, message } => Answer::Error { kind, message },
+    })
 }
 
 /// Reads the body of a refusal: `None` where it is not in the form of the HTTP API.
@@ -91,7 +133,7 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for EnvelopeVisitor<S> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut seed = Some(self.0);
         let (mut status, mut data, mut kind, mut message) = (None, None, None, None);
-        let mut notes = Vec::new();
+        let mut notes = Notes::default();
         while let Some(key) = map.next_key::<Field>()? {
             match key {
                 Field::Status => status = Some(map.next_value::<String>()?),
@@ -101,13 +143,17 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for EnvelopeVisitor<S> {
                 }
                 Field::ErrorType => kind = map.next_value::<Option<String>>()?,
                 Field::Error => message = map.next_value::<Option<String>>()?,
-                Field::Warnings | Field::Infos => {
-                    notes.extend(map.next_value::<Option<Vec<String>>>()?.unwrap_or_default());
+                Field::Warnings => {
+                    notes.warn(map.next_value::<Option<Vec<String>>>()?.unwrap_or_default());
+                }
+                Field::Infos => {
+                    let infos = map.next_value::<Option<Vec<String>>>()?;
+                    notes.texts.extend(infos.unwrap_or_default());
                 }
                 // VictoriaMetrics says it so where Thanos warns.
                 Field::IsPartial => {
                     if map.next_value::<Option<bool>>()? == Some(true) {
-                        notes.push("the response is partial".to_owned());
+                        notes.warn(vec!["the response is partial".to_owned()]);
                     }
                 }
                 Field::Other => {
@@ -168,6 +214,44 @@ impl<'de> DeserializeSeed<'de> for Ignored {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         IgnoredAny::deserialize(deserializer).map(|_| ())
+    }
+}
+
+/// The `data` of a range query; of another type, the inner error says which.
+struct RangeData;
+
+impl<'de> DeserializeSeed<'de> for RangeData {
+    type Value = Result<Vec<Series>, String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(expecting = "an object with `resultType` and `result`")]
+        struct Data {
+            #[serde(rename = "resultType")]
+            kind: String,
+            result: Option<Vec<Row>>,
+        }
+        #[derive(Deserialize)]
+        struct Row {
+            metric: LabelSet,
+            #[serde(default)]
+            values: Vec<(f64, Number)>,
+            histograms: Option<IgnoredAny>,
+        }
+        let Data { kind, result } = Data::deserialize(deserializer)?;
+        if kind != "matrix" {
+            return Ok(Err(format!("a range query gives a matrix, not a {kind}")));
+        }
+        let rows = result.unwrap_or_default();
+        if rows.iter().any(|row| row.histograms.is_some()) {
+            return Ok(Err("the query gives native histograms; take a number from them".into()));
+        }
+        let point = |(timestamp, Number(value))| Point { timestamp, value };
+        let series = rows.into_iter().map(|row| Series {
+            labels: row.metric.0,
+            points: row.values.into_iter().map(point).collect(),
+        });
+        Ok(Ok(series.collect()))
     }
 }
 

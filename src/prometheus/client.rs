@@ -15,9 +15,9 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 use url::Url;
 
-use crate::engine::ports::{Backend, BackendError};
-use crate::model::value::{QueryResult, SeriesNames};
-use crate::prometheus::answer::{self, Answer};
+use crate::engine::ports::{Fault, Range};
+use crate::model::value::{QueryResult, Series, SeriesNames};
+use crate::prometheus::answer::{self, Answer, Notes, Wrong};
 use crate::prometheus::credentials::CredentialsError;
 use crate::prometheus::listing::{self, Chunk};
 use crate::prometheus::session::{Session, Sessions};
@@ -61,14 +61,12 @@ pub enum SettingsError {
     Build(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// A client of one backend. Dropping the future of a request ends the request, uncounted.
+/// A client of one URL. Dropping the future of a request ends the request, uncounted.
 pub struct Client {
     settings: Arc<Settings>,
     /// Host and port, for messages.
-    peer: String,
+    peer: Arc<str>,
     headers: HeaderMap,
-    /// The query string of a URL without a path, which the crate's join would lose.
-    parameters: Vec<(&'static str, String)>,
     sessions: Sessions,
     queries: Slots,
     listings: Slots,
@@ -76,8 +74,17 @@ pub struct Client {
     metrics: BackendMetrics,
 }
 
+/// For whom a request is, and what will do as its answer.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// A header that names the tenant.
+    pub tenant: Option<(HeaderName, HeaderValue)>,
+    /// Whether a partial answer will do.
+    pub accept_partial: bool,
+}
+
 /// An answer and what the backend notes on it.
-type Noted<T> = Result<(T, Vec<String>), BackendError>;
+type Noted<T> = Result<(T, Notes), Fault>;
 
 impl Client {
     /// Builds a client. Reads the credential files, sends nothing.
@@ -91,9 +98,8 @@ impl Client {
         let url = &settings.url;
         let port = url.port_or_known_default().unwrap_or_default();
         Ok(Self {
-            peer: format!("{}:{port}", url.host_str().unwrap_or_default()),
+            peer: format!("{}:{port}", url.host_str().unwrap_or_default()).into(),
             headers,
-            parameters: lost_parameters(url),
             sessions: Sessions::new(Arc::clone(&settings))?,
             queries: Slots::new(settings.concurrency.max(1)),
             listings: Slots::new(LISTINGS),
@@ -103,9 +109,76 @@ impl Client {
         })
     }
 
-    async fn instant(&self, promql: &str, at: Timestamp, deadline: Deadline) -> Noted<QueryResult> {
+    /// Host and port, for messages.
+    pub fn peer(&self) -> &Arc<str> {
+        &self.peer
+    }
+
+    /// Evaluates an instant query at a time.
+    pub async fn query(
+        &self,
+        promql: &str,
+        at: Timestamp,
+        terms: &Terms,
+    ) -> Result<QueryResult, Fault> {
+        let (started, deadline) = Deadline::after(self.settings.deadline);
+        let parameters = [("query", promql.to_owned()), ("time", seconds(at))];
+        let asked = self.ask("query", parameters.into(), answer::query, terms, deadline).await;
+        let result = asked.and_then(|(result, notes)| {
+            let series = if let QueryResult::Vector(samples) = &result { samples.len() } else { 1 };
+            self.check(series, series).map(|()| (result, notes))
+        });
+        self.finish(Operation::Query, started, result, terms.accept_partial)
+    }
+
+    /// Evaluates a query at every step of a range.
+    pub async fn query_range(
+        &self,
+        promql: &str,
+        range: &Range,
+        terms: &Terms,
+    ) -> Result<Vec<Series>, Fault> {
+        let (started, deadline) = Deadline::after(self.settings.deadline);
+        let parameters = [
+            ("query", promql.to_owned()),
+            ("start", seconds(range.start)),
+            ("end", seconds(range.end)),
+            ("step", range.step.as_secs_f64().to_string()),
+        ];
+        let asked =
+            self.ask("query_range", parameters.into(), answer::range, terms, deadline).await;
+        let result = asked.and_then(|(series, notes)| {
+            let points = series.iter().map(|series| series.points.len()).sum();
+            self.check(series.len(), points).map(|()| (series, notes))
+        });
+        self.finish(Operation::QueryRange, started, result, terms.accept_partial)
+    }
+
+    /// Lists the metrics and label names of the series that a selector matches and that had
+    /// samples since a time.
+    pub async fn series(
+        &self,
+        selector: &str,
+        since: Timestamp,
+        terms: &Terms,
+    ) -> Result<SeriesNames, Fault> {
+        let (started, deadline) = Deadline::after(self.settings.series_deadline);
+        let result = self.list(selector, since, terms, deadline).await;
+        self.finish(Operation::Series, started, result, terms.accept_partial)
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        path: &str,
+        mut parameters: Vec<(&str, String)>,
+        read: fn(&[u8]) -> Result<Answer<T>, Wrong>,
+        terms: &Terms,
+        deadline: Deadline,
+    ) -> Noted<T> {
         let _slot = self.queries.take(deadline).await?;
-        let sent = timeout_at(deadline.at, self.send_query(promql, at, deadline));
+        let left = deadline.at.saturating_duration_since(Instant::now()).as_millis().max(1);
+        parameters.push(("timeout", format!("{left}ms")));
+        let sent = timeout_at(deadline.at, self.send(path, parameters, terms));
         let response = sent.await.map_err(|_| deadline.missed())??;
         let response = self.accept(response, deadline).await?;
         let status = response.status();
@@ -116,7 +189,12 @@ impl Client {
         let (body, complete) = self.body(response, limit, deadline).await;
         complete?;
         let length = body.len();
-        let parse = move || answer::query(&body).map_err(|text| fault::malformed(&text, &body));
+        let parse = move || {
+            read(&body).map_err(|wrong| match wrong {
+                Wrong::Malformed(text) => fault::malformed(&text, &body),
+                Wrong::Unusable(text) => Fault::Unusable(text),
+            })
+        };
         let answer = if length > MAX_INLINE {
             task::spawn_blocking(parse).await.map_err(|error| stopped(&error))?
         } else {
@@ -125,40 +203,29 @@ impl Client {
         success(answer?, status)
     }
 
-    async fn send_query(
-        &self,
-        promql: &str,
-        at: Timestamp,
-        deadline: Deadline,
-    ) -> Result<Response, BackendError> {
-        let session = self.sessions.current().await;
-        let left = deadline.at.saturating_duration_since(Instant::now()).as_millis().max(1);
-        let mut request = session
-            .api
-            .query(promql)
-            .query("time", seconds(at))
-            .timeout(i64::try_from(left).unwrap_or(i64::MAX));
-        for (name, value) in &self.parameters {
-            request = request.query(name, value);
+    fn check(&self, series: usize, points: usize) -> Result<(), Fault> {
+        let Settings { max_series, max_samples, .. } = *self.settings;
+        if series > max_series {
+            let what = format!("it has {series} series, and maxSeries is {max_series}");
+            return Err(Fault::Unusable(what));
         }
-        for (name, value) in &self.request_headers(&session) {
-            request = request.header(name.clone(), value.clone());
+        if points > max_samples {
+            let what = format!("it has {points} samples, and maxSamples is {max_samples}");
+            return Err(Fault::Unusable(what));
         }
-        let sent = match self.verb(&[("query", promql)]) {
-            Verb::Get => request.get_raw().await,
-            Verb::Post => request.post_raw().await,
-        };
-        sent.map_err(|error| fault::unreachable(&self.peer, error.source().unwrap_or(&error)))
+        Ok(())
     }
 
     async fn list(
         &self,
         selector: &str,
         since: Timestamp,
+        terms: &Terms,
         deadline: Deadline,
     ) -> Noted<SeriesNames> {
         let _slot = self.listings.take(deadline).await?;
-        let sent = timeout_at(deadline.at, self.send_listing(selector, since));
+        let parameters = vec![("match[]", selector.to_owned()), ("start", seconds(since))];
+        let sent = timeout_at(deadline.at, self.send("series", parameters, terms));
         let response = sent.await.map_err(|_| deadline.missed())??;
         let response = self.accept(response, deadline).await?;
         let status = response.status();
@@ -170,26 +237,24 @@ impl Client {
         success(folded.map_err(|text| fault::malformed(&text, &head))?, status)
     }
 
-    async fn send_listing(
+    async fn send(
         &self,
-        selector: &str,
-        since: Timestamp,
-    ) -> Result<Response, BackendError> {
+        path: &str,
+        parameters: Vec<(&str, String)>,
+        terms: &Terms,
+    ) -> Result<Response, Fault> {
         let session = self.sessions.current().await;
-        let mut url = session.api.base_url().clone();
-        url.set_path(&format!("{}/api/v1/series", url.path().trim_end_matches('/')));
-        let start = seconds(since);
-        let parameters = [("match[]", selector), ("start", start.as_str())];
-        let http = session.api.inner();
+        let mut url = self.settings.url.clone();
+        url.set_path(&format!("{}/api/v1/{path}", url.path().trim_end_matches('/')));
         let request = match self.verb(&parameters) {
             Verb::Get => {
-                url.query_pairs_mut().extend_pairs(parameters);
-                http.get(url)
+                url.query_pairs_mut().extend_pairs(&parameters);
+                session.http.get(url)
             }
-            Verb::Post => http.post(url).form(&parameters),
+            Verb::Post => session.http.post(url).form(&parameters),
         };
-        let sent = request.headers(self.request_headers(&session)).send().await;
-        sent.map_err(|error| fault::unreachable(&self.peer, &error))
+        let headers = self.request_headers(&session, terms);
+        request.headers(headers).send().await.map_err(|error| fault::unreachable(&error))
     }
 
     /// Passes the body on until it ends or the other side has seen enough; returns its begin.
@@ -198,7 +263,7 @@ impl Client {
         mut response: Response,
         sender: mpsc::Sender<Chunk>,
         deadline: Deadline,
-    ) -> Result<Bytes, BackendError> {
+    ) -> Result<Bytes, Fault> {
         let (mut received, mut head) = (0, Bytes::new());
         let feed = async {
             while let Some(data) = self.chunk(&mut response, received).await? {
@@ -224,11 +289,7 @@ impl Client {
     }
 
     /// An answer with a status of 2xx; others become errors that say what their body says.
-    async fn accept(
-        &self,
-        response: Response,
-        deadline: Deadline,
-    ) -> Result<Response, BackendError> {
+    async fn accept(&self, response: Response, deadline: Deadline) -> Result<Response, Fault> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -246,7 +307,7 @@ impl Client {
         mut response: Response,
         limit: usize,
         deadline: Deadline,
-    ) -> (Vec<u8>, Result<(), BackendError>) {
+    ) -> (Vec<u8>, Result<(), Fault>) {
         let mut body = Vec::new();
         let read = async {
             while let Some(data) = self.chunk(&mut response, body.len() as u64).await? {
@@ -263,21 +324,17 @@ impl Client {
         (body, complete)
     }
 
-    async fn chunk(
-        &self,
-        response: &mut Response,
-        received: u64,
-    ) -> Result<Option<Bytes>, BackendError> {
-        response.chunk().await.map_err(|error| fault::broken(&self.peer, received, &error))
+    async fn chunk(&self, response: &mut Response, received: u64) -> Result<Option<Bytes>, Fault> {
+        response.chunk().await.map_err(|error| fault::broken(received, &error))
     }
 
-    fn verb(&self, parameters: &[(&str, &str)]) -> Verb {
+    fn verb(&self, parameters: &[(&str, String)]) -> Verb {
         let mut url = self.settings.url.clone();
         url.query_pairs_mut().extend_pairs(parameters);
         if url.as_str().len() > MAX_URL { Verb::Post } else { self.settings.verb }
     }
 
-    fn request_headers(&self, session: &Session) -> HeaderMap {
+    fn request_headers(&self, session: &Session, terms: &Terms) -> HeaderMap {
         let mut headers = self.headers.clone();
         let url = &self.settings.url;
         let is_in_url = !url.username().is_empty() || url.password().is_some();
@@ -289,6 +346,9 @@ impl Client {
         {
             headers.insert(AUTHORIZATION, token.clone());
         }
+        if let Some((name, value)) = &terms.tenant {
+            headers.insert(name.clone(), value.clone());
+        }
         headers
     }
 
@@ -297,33 +357,19 @@ impl Client {
         operation: Operation,
         started: Instant,
         result: Noted<T>,
-    ) -> Result<T, BackendError> {
-        let outcome = match &result {
-            Ok((_, notes)) => {
-                self.warnings.log(notes, operation.as_str());
-                self.metrics.warned(notes.len() as u64);
-                QueryOutcome::Success
+        accept_partial: bool,
+    ) -> Result<T, Fault> {
+        let result = result.and_then(|(data, notes)| {
+            self.warnings.log(&notes.texts, operation.as_str());
+            self.metrics.warned(notes.texts.len() as u64);
+            match notes.partial {
+                Some(text) if !accept_partial => Err(fault::partial(&text)),
+                _ => Ok(data),
             }
-            Err(error) => outcome(error),
-        };
+        });
+        let outcome = result.as_ref().err().map_or(QueryOutcome::Success, outcome);
         self.metrics.asked(operation, outcome, started.elapsed());
-        result.map(|(data, _)| data)
-    }
-}
-
-impl Backend for Client {
-    async fn query(&self, promql: &str, at: Timestamp) -> Result<QueryResult, BackendError> {
-        let started = Instant::now();
-        let deadline = Deadline::after(started, self.settings.deadline);
-        let result = self.instant(promql, at, deadline).await;
-        self.finish(Operation::Query, started, result)
-    }
-
-    async fn series(&self, selector: &str, since: Timestamp) -> Result<SeriesNames, BackendError> {
-        let started = Instant::now();
-        let deadline = Deadline::after(started, self.settings.series_deadline);
-        let result = self.list(selector, since, deadline).await;
-        self.finish(Operation::Series, started, result)
+        result
     }
 }
 
@@ -335,16 +381,18 @@ struct Deadline {
 }
 
 impl Deadline {
-    fn after(started: Instant, given: Duration) -> Self {
-        Self { at: started + given, given }
+    /// Now, and what is that much later.
+    fn after(given: Duration) -> (Instant, Self) {
+        let started = Instant::now();
+        (started, Self { at: started + given, given })
     }
 
-    fn missed(self) -> BackendError {
-        BackendError::Deadline(self.given)
+    fn missed(self) -> Fault {
+        Fault::Deadline(self.given)
     }
 
-    fn incomplete(self, received: u64) -> BackendError {
-        BackendError::Incomplete { deadline: self.given, received }
+    fn incomplete(self, received: u64) -> Fault {
+        Fault::Incomplete { deadline: self.given, received }
     }
 }
 
@@ -359,13 +407,11 @@ impl Slots {
         Self { count, free: Semaphore::new(count.min(Semaphore::MAX_PERMITS)) }
     }
 
-    async fn take(&self, deadline: Deadline) -> Result<SemaphorePermit<'_>, BackendError> {
+    async fn take(&self, deadline: Deadline) -> Result<SemaphorePermit<'_>, Fault> {
         match timeout_at(deadline.at, self.free.acquire()).await {
             Ok(Ok(slot)) => Ok(slot),
             // Nobody closes the semaphore.
-            Ok(Err(_)) | Err(_) => {
-                Err(BackendError::Busy { slots: self.count, deadline: deadline.given })
-            }
+            Ok(Err(_)) | Err(_) => Err(Fault::Busy { slots: self.count, deadline: deadline.given }),
         }
     }
 }
@@ -377,23 +423,25 @@ fn success<T>(answer: Answer<T>, status: StatusCode) -> Noted<T> {
     }
 }
 
-fn outcome(error: &BackendError) -> QueryOutcome {
+fn outcome(error: &Fault) -> QueryOutcome {
     match error {
-        BackendError::Busy { .. } => QueryOutcome::Busy,
-        BackendError::Deadline(_) => QueryOutcome::Deadline,
-        BackendError::Incomplete { .. } => QueryOutcome::Incomplete,
-        BackendError::Malformed(_) => QueryOutcome::Malformed,
-        BackendError::Refused { .. } => QueryOutcome::Refused,
-        BackendError::Unreachable(_) => QueryOutcome::Unreachable,
+        Fault::Busy { .. } => QueryOutcome::Busy,
+        Fault::Deadline(_) => QueryOutcome::Deadline,
+        Fault::Incomplete { .. } => QueryOutcome::Incomplete,
+        Fault::Malformed(_) | Fault::Unusable(_) => QueryOutcome::Malformed,
+        Fault::Partial(_) => QueryOutcome::Partial,
+        Fault::Suspended { .. } | Fault::NotAsked(_) => QueryOutcome::Suspended,
+        Fault::Refused { .. } => QueryOutcome::Refused,
+        Fault::Unreachable(_) => QueryOutcome::Unreachable,
     }
 }
 
-fn too_large(limit: u64) -> BackendError {
-    BackendError::Malformed(format!("it is larger than {limit} bytes"))
+fn too_large(limit: u64) -> Fault {
+    Fault::Unusable(format!("it is larger than {limit} bytes"))
 }
 
-fn stopped(error: &JoinError) -> BackendError {
-    BackendError::Malformed(format!("reading it was given up: {error}"))
+fn stopped(error: &JoinError) -> Fault {
+    Fault::Malformed(format!("reading it was given up: {error}"))
 }
 
 /// Makes a URL one that the paths of the API can be put behind.
@@ -405,15 +453,6 @@ fn normalize(url: &mut Url) -> Result<(), SettingsError> {
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(())
-}
-
-/// The crate wants names that live forever. There are a handful of them per backend.
-fn lost_parameters(url: &Url) -> Vec<(&'static str, String)> {
-    if url.path() != "/" {
-        return Vec::new();
-    }
-    let leak = |name: &str| &*Box::leak(name.to_owned().into_boxed_str());
-    url.query_pairs().map(|(name, value)| (leak(&name), value.into_owned())).collect()
 }
 
 fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, SettingsError> {

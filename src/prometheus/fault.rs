@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
 use url::Url;
 
-use crate::engine::ports::BackendError;
+use crate::engine::ports::Fault;
 use crate::prometheus::answer;
 
 /// How much of a body that is no JSON is worth showing.
@@ -16,8 +16,8 @@ const EXCERPT: usize = 300;
 /// How much of the backend's own reason is passed on: it ends up in the conditions of HPAs.
 const REASON: usize = 1_000;
 
-/// No connection, or one that broke. `peer` is host and port.
-pub(super) fn unreachable(peer: &str, error: &(dyn Error + 'static)) -> BackendError {
+/// No connection, or one that broke.
+pub(super) fn unreachable(error: &(dyn Error + 'static)) -> Fault {
     let chain = || std::iter::successors(Some(error), |&error| error.source());
     let cause = chain().last().unwrap_or(error);
     let phase = if chain().any(is_tls) {
@@ -27,7 +27,7 @@ pub(super) fn unreachable(peer: &str, error: &(dyn Error + 'static)) -> BackendE
     } else {
         ""
     };
-    BackendError::Unreachable(format!("{peer}: {phase}{}", one_line(&cause.to_string(), EXCERPT)))
+    Fault::Unreachable(format!("{phase}{}", one_line(&cause.to_string(), EXCERPT)))
 }
 
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
@@ -37,25 +37,20 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// An answer that ends before it is complete.
-pub(super) fn broken(peer: &str, received: u64, error: &(dyn Error + 'static)) -> BackendError {
-    match unreachable(peer, error) {
-        BackendError::Unreachable(text) => {
-            BackendError::Unreachable(format!("{text}, after {received} bytes of the answer"))
+pub(super) fn broken(received: u64, error: &(dyn Error + 'static)) -> Fault {
+    match unreachable(error) {
+        Fault::Unreachable(text) => {
+            Fault::Unreachable(format!("{text}, after {received} bytes of the answer"))
         }
         other => other,
     }
 }
 
 /// An answer with a status other than 2xx.
-pub(super) fn refused(
-    base: &Url,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> BackendError {
+pub(super) fn refused(base: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     if status.is_redirection() {
         let message = redirect(base, headers);
-        return BackendError::Refused { status: status.to_string(), message };
+        return Fault::Refused { status: status.to_string(), message };
     }
     if let Some((kind, message)) = answer::refusal(body) {
         return said(status, &kind, &message);
@@ -64,20 +59,25 @@ pub(super) fn refused(
     if message.is_empty() {
         "without a word of explanation".clone_into(&mut message);
     }
-    BackendError::Refused { status: status.to_string(), message }
+    Fault::Refused { status: status.to_string(), message }
 }
 
 /// A refusal in the form of the HTTP API, whatever its status.
-pub(super) fn said(status: StatusCode, kind: &str, message: &str) -> BackendError {
+pub(super) fn said(status: StatusCode, kind: &str, message: &str) -> Fault {
     let kind = one_line(kind, EXCERPT);
     let status =
         if kind.is_empty() { status.to_string() } else { format!("{} {kind}", status.as_u16()) };
-    BackendError::Refused { status, message: one_line(message, REASON) }
+    Fault::Refused { status, message: one_line(message, REASON) }
+}
+
+/// An answer that lacks something.
+pub(super) fn partial(text: &str) -> Fault {
+    Fault::Partial(one_line(text, EXCERPT))
 }
 
 /// An answer that is not what it should be. Shows how it begins unless that looks right: a login
 /// page is recognised at once.
-pub(super) fn malformed(reason: &str, body: &[u8]) -> BackendError {
+pub(super) fn malformed(reason: &str, body: &[u8]) -> Fault {
     let begin = body.trim_ascii_start();
     let text = if begin.is_empty() {
         "it is empty".to_owned()
@@ -88,7 +88,7 @@ pub(super) fn malformed(reason: &str, body: &[u8]) -> BackendError {
         let excerpt = one_line(&String::from_utf8_lossy(excerpt), 80);
         format!("it is no JSON and begins with {excerpt:?}")
     };
-    BackendError::Malformed(text)
+    Fault::Malformed(text)
 }
 
 fn redirect(base: &Url, headers: &HeaderMap) -> String {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use prometheus_http_query as api;
 use reqwest::redirect;
 use tokio::sync::Mutex;
 use tokio::task;
@@ -19,7 +18,7 @@ use crate::prometheus::{Settings, SettingsError};
 
 /// A client and who it is.
 pub(super) struct Session {
-    pub(super) api: api::Client,
+    pub(super) http: reqwest::Client,
     /// `Bearer …`, marked as sensitive.
     pub(super) authorization: Option<HeaderValue>,
 }
@@ -110,8 +109,6 @@ impl Session {
             .user_agent(concat!("plimsoll/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| SettingsError::Build(Box::new(error)))?;
-        let api = api::Client::from(http, settings.url.as_str())
-            .map_err(|error| SettingsError::Build(Box::new(error)))?;
-        Ok(Self { api, authorization })
+        Ok(Self { http, authorization })
     }
 }

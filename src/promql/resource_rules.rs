@@ -4,6 +4,7 @@
 //! the objects are named. Where it would name a whole cluster, ours look for the label alone, and
 //! where it asked namespace by namespace, ours ask once and group by namespace as well.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::matcher::Matchers;
@@ -31,6 +32,10 @@ pub struct ResourceRules {
 pub struct ResourceRule {
     /// Where it stands: `resourceRules.cpu`.
     pub path: String,
+    /// `backend`: the name of the backend that is asked.
+    pub backend: Arc<str>,
+    /// `partialResults: accept`: whether an answer that the backend calls partial will do.
+    pub accept_partial: bool,
     /// `containerQuery`
     pub container_query: Template,
     /// `nodeQuery`
@@ -136,7 +141,7 @@ mod tests {
 
     const STOCK: &str = include_str!("../../tests/data/config/stock.yaml");
 
-    fn stock() -> std::sync::Arc<ResourceRules> {
+    fn stock() -> Arc<ResourceRules> {
         config::parse("stock.yaml", STOCK).unwrap().resource_rules.unwrap()
     }
 

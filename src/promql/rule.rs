@@ -20,6 +20,9 @@ use crate::model::no_data::NoData;
 use crate::model::object::{GroupResource, Kind, Kinds, Scope};
 use crate::model::selector::Selector;
 
+/// The backend of rules that name none: the one that `--prometheus-url` and its like describe.
+pub const DEFAULT_BACKEND: &str = "default";
+
 /// An entry of `rules` or `externalRules`.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -27,6 +30,10 @@ pub struct Rule {
     pub index: usize,
     /// Where it stands: `rules[3]`.
     pub path: String,
+    /// `backend`: the name of the backend that is asked.
+    pub backend: Arc<str>,
+    /// `partialResults: accept`: whether an answer that the backend calls partial will do.
+    pub accept_partial: bool,
     /// The series selector that discovery asks for, as it was written.
     pub series_query: String,
     /// Conditions on the names of the series; all have to hold.

@@ -9,9 +9,9 @@ mod series;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plimsoll::engine::ports::{Backend, BackendError};
+use plimsoll::engine::ports::Fault;
 use plimsoll::model::value::{Point, QueryResult, Sample, SeriesNames};
-use plimsoll::prometheus::{Client, Settings};
+use plimsoll::prometheus::{Client, Settings, Terms};
 use plimsoll::telemetry::metrics::Metrics;
 use serde_json::json;
 
@@ -33,12 +33,12 @@ fn client_with(fake: &FakePrometheus, change: impl FnOnce(&mut Settings)) -> Cli
     client(settings)
 }
 
-async fn query(client: &Client, promql: &str) -> Result<QueryResult, BackendError> {
-    client.query(promql, now()).await
+async fn query(client: &Client, promql: &str) -> Result<QueryResult, Fault> {
+    client.query(promql, now(), &Terms::default()).await
 }
 
-async fn series(client: &Client, selector: &str) -> Result<SeriesNames, BackendError> {
-    client.series(selector, now()).await
+async fn series(client: &Client, selector: &str) -> Result<SeriesNames, Fault> {
+    client.series(selector, now(), &Terms { accept_partial: true, tenant: None }).await
 }
 
 fn sample(labels: &[(&str, &str)], timestamp: f64, value: f64) -> Sample {

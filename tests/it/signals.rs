@@ -5,9 +5,8 @@ mod resources;
 mod traffic;
 
 use jiff::Timestamp;
-use plimsoll::engine::ports::Backend as _;
 use plimsoll::model::value::QueryResult;
-use plimsoll::prometheus::{Client, Settings};
+use plimsoll::prometheus::{Client, Settings, Terms};
 use plimsoll::signals::compile::compile;
 use plimsoll::signals::preset::Presets;
 use plimsoll::signals::query::Scope;
@@ -31,7 +30,7 @@ async fn value(client: &Client, signal: &str, name: &str, pods: &[&str]) -> Resu
     let queries = signal.queries(&scope).unwrap();
     let mut results: Vec<QueryResult> = Vec::new();
     for query in &queries {
-        results.push(client.query(&query.promql, now).await.unwrap());
+        results.push(client.query(&query.promql, now, &Terms::default()).await.unwrap());
     }
     let tables: Vec<_> = queries
         .iter()
@@ -145,7 +144,9 @@ async fn quantiles_of_merged_buckets_are_those_of_prometheus() {
              (rate(http_request_duration_seconds_bucket{{pod=~\"fast|slow|infinite\"}}[2m])))"
         );
         let now = Timestamp::from_second(NOW).unwrap();
-        let QueryResult::Vector(samples) = client.query(&promql, now).await.unwrap() else {
+        let QueryResult::Vector(samples) =
+            client.query(&promql, now, &Terms::default()).await.unwrap()
+        else {
             panic!("a vector");
         };
         let signal = format!(

@@ -91,12 +91,12 @@ async fn a_slow_first_answer_is_not_waited_for_and_there_later() {
 async fn an_error_takes_the_place_of_the_last_answer_and_goes_with_the_next() {
     let engine = answering(1.0);
     engine.answer(&pod("web-0")).await.unwrap();
-    let refused = BackendError::Refused { status: "422".to_owned(), message: "no".to_owned() };
+    let refused = failed(Fault::Refused { status: "422".to_owned(), message: "no".to_owned() });
     engine.backend().answer(QUERY, Err(refused));
     one_refresh().await;
     assert_eq!(
         message(&engine, &pod("web-0")).await,
-        format!("Prometheus answered 422: no (asked by rules[0]: {QUERY})")
+        format!("backend default: Prometheus answered 422: no (asked by rules[0]: {QUERY})")
     );
     engine.backend().answer(QUERY, vector(&[sample(&[("pod", "web-0")], 3.0)]));
     one_refresh().await;

@@ -72,7 +72,7 @@ impl Running {
 }
 
 fn down() -> BackendError {
-    BackendError::Unreachable("connection refused".to_owned())
+    failed(Fault::Unreachable("connection refused".to_owned()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,13 +85,13 @@ async fn a_rule_that_cannot_be_listed_harms_only_itself() {
     assert_eq!(running.served(), ["namespaces/good", "pods/good"]);
     assert_eq!(
         running.engine.catalog().undiscovered().custom,
-        ["rules[1]: Prometheus cannot be reached: connection refused"]
+        ["rules[1]: backend default: Prometheus cannot be reached: connection refused"]
     );
     // Whether it exists cannot be told yet.
     let unknown = message(&running.engine, &unknown_of_pods()).await;
     assert_eq!(
         unknown,
-        "the series of some rules could not be listed yet: rules[1]: Prometheus cannot be \
+        "the series of some rules could not be listed yet: rules[1]: backend default: Prometheus cannot be \
          reached: connection refused"
     );
 
@@ -113,10 +113,10 @@ fn unknown_of_pods() -> Demand {
 
 #[tokio::test(start_paused = true)]
 async fn a_series_query_that_the_backend_does_not_understand_hides_no_suggestion() {
-    let refused = BackendError::Refused {
+    let refused = failed(Fault::Refused {
         status: "400 bad_data".to_owned(),
         message: "parse error".to_owned(),
-    };
+    });
     let running = Running::start(TWO_RULES, |backend| {
         backend.list("good", Ok(GOOD));
         backend.list("other", Err(refused.clone()));

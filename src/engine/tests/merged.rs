@@ -41,7 +41,7 @@ fn together(namespaces: &str) -> String {
 
 fn refused() -> Result<QueryResult, BackendError> {
     let message = "many-to-many matching not allowed".to_owned();
-    Err(BackendError::Refused { status: "422 execution".to_owned(), message })
+    Err(failed(Fault::Refused { status: "422 execution".to_owned(), message }))
 }
 
 #[tokio::test(start_paused = true)]

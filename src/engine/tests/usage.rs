@@ -148,11 +148,11 @@ async fn nodes_have_one_amount_each() {
 async fn a_failing_query_is_an_error_and_not_a_shorter_list() {
     let engine = engine_of(FakeInventory::default());
     engine.backend().answer(CPU, vector(&[container("web-0", "main", 1.0)]));
-    engine.backend().answer(MEMORY, Err(BackendError::Unreachable("refused".to_owned())));
+    engine.backend().answer(MEMORY, Err(failed(Fault::Unreachable("refused".to_owned()))));
     assert_eq!(
         message(&engine, &pods_of(Some("shop"))).await,
         format!(
-            "Prometheus cannot be reached: refused (asked by \
+            "backend default: Prometheus cannot be reached: refused (asked by \
              resourceRules.memory.containerQuery: {MEMORY})"
         )
     );

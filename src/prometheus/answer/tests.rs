@@ -8,7 +8,7 @@ fn sample(labels: &[(&str, &str)], timestamp: f64, value: f64) -> Sample {
 }
 
 fn success(data: QueryResult) -> Answer<QueryResult> {
-    Answer::Success { data, notes: Vec::new() }
+    Answer::Success { data, notes: Notes::default() }
 }
 
 #[test]
@@ -65,8 +65,25 @@ fn not_a_number_is_read_as_such() {
 fn warnings_infos_and_partial_responses_are_notes_on_an_answer() {
     let body = br#"{"status":"success","isPartial":true,"warnings":["w1","w2"],"infos":["i"],
         "data":{"resultType":"vector","result":[]}}"#;
-    let notes = ["the response is partial", "w1", "w2", "i"].map(str::to_owned).to_vec();
+    let texts = ["the response is partial", "w1", "w2", "i"].map(str::to_owned).to_vec();
+    let notes = Notes { texts, partial: Some("the response is partial".to_owned()) };
     assert_eq!(query(body), Ok(Answer::Success { data: Vector(Vec::new()), notes }));
+}
+
+#[test]
+fn a_warning_of_promql_itself_does_not_make_an_answer_partial() {
+    let body = br#"{"status":"success","warnings":["PromQL warning: x"],"infos":["i"],
+        "data":{"resultType":"matrix","result":[
+            {"metric":{"pod":"a"},"values":[[1,"2"],[2,"NaN"]]}]}}"#;
+    let Ok(Answer::Success { data, notes }) = range(body) else { panic!("no series") };
+    assert_eq!(notes.partial, None);
+    assert_eq!(notes.texts, ["PromQL warning: x", "i"]);
+    let labels: Labels = [("pod", "a")].into_iter().collect();
+    assert_eq!(
+        (&data[0].labels, data[0].points[0]),
+        (&labels, Point { timestamp: 1.0, value: 2.0 })
+    );
+    assert!(data[0].points[1].value.is_nan());
 }
 
 #[test]
@@ -127,7 +144,8 @@ fn what_is_wrong_with_an_answer_is_said() {
         (result("vector", &"[".repeat(100_000)), "expected a sample"),
     ];
     for (body, expected) in cases {
-        let error = query(body.as_bytes()).expect_err(&body);
+        let (Wrong::Malformed(error) | Wrong::Unusable(error)) =
+            query(body.as_bytes()).expect_err(&body);
         assert!(error.contains(expected), "{expected:?} is not in {error:?}");
     }
 }

@@ -3,6 +3,7 @@ use std::fmt::Write;
 use proptest::prelude::*;
 
 use super::*;
+use crate::prometheus::answer::Notes;
 
 fn names(expected: &[(&str, &[&str])]) -> SeriesNames {
     let labels = |labels: &[&str]| labels.iter().map(|&label| label.to_owned()).collect();
@@ -20,12 +21,12 @@ fn series_are_folded_into_metrics_and_their_label_names() {
             {"__name__":"é\"","\u0061":"1"},{"__name__":"bare"},{"no":"name"},{}]"#,
     );
     let expected = names(&[("up", &["job", "pod", "env"]), ("é\"", &["a"]), ("bare", &[])]);
-    assert_eq!(folded, Ok(Answer::Success { data: expected, notes: Vec::new() }));
+    assert_eq!(folded, Ok(Answer::Success { data: expected, notes: Notes::default() }));
 }
 
 #[test]
 fn an_empty_listing_is_one_and_null_is_none() {
-    let empty = Answer::Success { data: names(&[]), notes: Vec::new() };
+    let empty = Answer::Success { data: names(&[]), notes: Notes::default() };
     assert_eq!(fold_data("[]"), Ok(empty));
     let error = fold_data("null").unwrap_err();
     assert!(error.starts_with("`data` is missing or null"), "{error}");
@@ -37,7 +38,7 @@ fn an_error_inside_a_success_and_warnings_are_kept() {
     let expected = Answer::Error { kind: "bad_data".to_owned(), message: "x".to_owned() };
     assert_eq!(error, Ok(expected));
     let noted = fold(&br#"{"status":"success","data":[],"warnings":["w"]}"#[..]);
-    let notes = vec!["w".to_owned()];
+    let notes = Notes { texts: vec!["w".to_owned()], partial: Some("w".to_owned()) };
     assert_eq!(noted, Ok(Answer::Success { data: names(&[]), notes }));
 }
 
@@ -120,7 +121,7 @@ fn many_series_are_no_single_element() {
     }
     body.extend_from_slice(b"{}]}");
     let expected = names(&[("m", &["label"])]);
-    assert_eq!(fold(&body[..]), Ok(Answer::Success { data: expected, notes: Vec::new() }));
+    assert_eq!(fold(&body[..]), Ok(Answer::Success { data: expected, notes: Notes::default() }));
 }
 
 #[test]
@@ -149,7 +150,7 @@ proptest! {
         let expected = names(&[("a", &["x"]), ("b", &["y"])]);
         prop_assert_eq!(
             folded.join().unwrap(),
-            Ok(Answer::Success { data: expected, notes: Vec::new() })
+            Ok(Answer::Success { data: expected, notes: Notes::default() })
         );
     }
 }

@@ -10,6 +10,8 @@ fn rule(matches: &str, filters: &[Filter], resources: Resources, query: &str) ->
     Rule {
         index: 0,
         path: "rules[0]".to_owned(),
+        backend: DEFAULT_BACKEND.into(),
+        accept_partial: false,
         series_query: String::new(),
         filters: filters.to_vec(),
         namer: Namer::compile(matches, "").unwrap(),

@@ -70,18 +70,21 @@ impl ApiGroup {
 pub enum Operation {
     /// An instant query.
     Query,
+    /// A range query.
+    QueryRange,
     /// A list of series.
     Series,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 2] = [Self::Query, Self::Series];
+    pub const ALL: [Self; 3] = [Self::Query, Self::QueryRange, Self::Series];
 
     /// The label's value.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Query => "query",
+            Self::QueryRange => "query_range",
             Self::Series => "series",
         }
     }
@@ -98,23 +101,29 @@ pub enum QueryOutcome {
     Incomplete,
     /// An answer that cannot be used.
     Malformed,
+    /// An answer that lacks something.
+    Partial,
     /// The backend said no.
     Refused,
     /// An answer.
     Success,
+    /// Not asked, because of what happened before.
+    Suspended,
     /// No connection.
     Unreachable,
 }
 
 impl QueryOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Busy,
         Self::Deadline,
         Self::Incomplete,
         Self::Malformed,
+        Self::Partial,
         Self::Refused,
         Self::Success,
+        Self::Suspended,
         Self::Unreachable,
     ];
 
@@ -125,8 +134,10 @@ impl QueryOutcome {
             Self::Deadline => "deadline",
             Self::Incomplete => "incomplete",
             Self::Malformed => "malformed",
+            Self::Partial => "partial",
             Self::Refused => "refused",
             Self::Success => "success",
+            Self::Suspended => "suspended",
             Self::Unreachable => "unreachable",
         }
     }

@@ -40,7 +40,7 @@ const FAULTS: [(&str, [u16; 3], &str); 17] = [
     ("nodata", [500; 3], "`data` is missing or null"),
     ("emptyvec", [404, 200, 200], ""),
     ("nullvec", [404, 200, 200], ""),
-    ("dupes", [500, 500, 200], "found 2 values for web-0"),
+    ("dupes", [500; 3], "is partial: partial response"),
     ("utf8", [200; 3], ""),
     ("histo", [500; 3], "the query gives native histograms"),
 ];
@@ -49,7 +49,7 @@ const FAULTS: [(&str, [u16; 3], &str); 17] = [
 const DIFFERENT: [(&str, &str); 4] = [
     ("drop", "a peer that cannot be reached is 503, which is not an error of ours"),
     ("nullvec", "no samples are no samples; prometheus-adapter fails on external metrics alone"),
-    ("dupes", "one of two values would be a guess (`lastSampleWins`)"),
+    ("dupes", "what the backend calls partial is an error (`partialResults: accept`)"),
     ("histo", "a histogram is no number; prometheus-adapter takes it for zero"),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plimsoll::engine::ports::BackendError;
+use plimsoll::engine::ports::Fault;
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -102,7 +102,7 @@ async fn answers_that_make_no_sense_are_named() {
 async fn an_answer_past_the_bound_is_given_up_early() {
     let fake = FakePrometheus::start().await;
     let client = client_with(&fake, |settings| settings.max_response_bytes = 1 << 20);
-    let expected = BackendError::Malformed("it is larger than 1048576 bytes".to_owned());
+    let expected = Fault::Unusable("it is larger than 1048576 bytes".to_owned());
     for answer in [Answer::Blanks(100 << 20), Answer::text(200, vec![b' '; (1 << 20) + 1])] {
         fake.answer_all(answer);
         assert_eq!(query(&client, "up").await, Err(expected.clone()));
@@ -141,16 +141,15 @@ async fn a_server_that_never_speaks_is_a_stall_too() {
     let url = Url::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap();
     let settings = Settings { deadline: Duration::from_millis(200), ..Settings::new(url) };
     let error = query(&client(settings), "up").await;
-    assert_eq!(error, Err(BackendError::Deadline(Duration::from_millis(200))));
+    assert_eq!(error, Err(Fault::Deadline(Duration::from_millis(200))));
 }
 
 #[tokio::test]
 async fn a_broken_connection_says_how_far_it_came() {
     let fake = FakePrometheus::start().await;
-    let peer = fake.url().port().unwrap();
-    let begin = format!("Prometheus cannot be reached: 127.0.0.1:{peer}: ");
+    let begin = "Prometheus cannot be reached: ";
     for text in texts(&fake, Answer::BreakAfter(r#"{"status":"#.into())).await {
-        check(std::slice::from_ref(&text), &begin);
+        check(std::slice::from_ref(&text), begin);
         assert!(text.ends_with("after 10 bytes of the answer"), "{text}");
     }
     let expected = format!("{begin}connection closed before message completed");
@@ -162,18 +161,9 @@ async fn no_connection_says_why() {
     let fake = FakePrometheus::start().await;
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let cases = [
-        (format!("http://{closed}"), format!("{closed}: Connection refused")),
-        (
-            "http://user:secret@prometheus.invalid".to_owned(),
-            "prometheus.invalid:80: the name cannot be resolved: ".to_owned(),
-        ),
-        (
-            fake.url().as_str().replace("http:", "https:"),
-            format!(
-                "127.0.0.1:{}: TLS failed: received corrupt message",
-                fake.url().port().unwrap()
-            ),
-        ),
+        (format!("http://{closed}"), "Connection refused"),
+        ("http://user:secret@prometheus.invalid".to_owned(), "the name cannot be resolved: "),
+        (fake.url().as_str().replace("http:", "https:"), "TLS failed: received corrupt message"),
     ];
     for (url, expected) in cases {
         let client = client(Settings::new(Url::parse(&url).unwrap()));
@@ -198,11 +188,7 @@ async fn an_unknown_authority_and_a_missing_client_certificate_are_tls_failures(
         std::fs::write(&ca_file, pem).unwrap();
         let client = client_with(&fake, |settings| settings.ca_file = Some(ca_file));
         let text = query(&client, "up").await.unwrap_err().to_string();
-        let peer = fake.url().port().unwrap();
-        check(
-            &[text],
-            &format!("Prometheus cannot be reached: 127.0.0.1:{peer}: TLS failed: {expected}"),
-        );
+        check(&[text], &format!("Prometheus cannot be reached: TLS failed: {expected}"));
     }
 }
 
@@ -222,7 +208,7 @@ async fn requests_past_the_cap_wait_and_the_wait_counts() {
         _ = &mut first => panic!("the fake does not stall"),
         () = fake.wait_for_under_way(1) => {}
     }
-    assert_eq!(query(&client, "up").await, Err(BackendError::Busy { slots: 1, deadline }));
+    assert_eq!(query(&client, "up").await, Err(Fault::Busy { slots: 1, deadline }));
     drop(first);
     assert!(query(&client, "up").await.is_ok(), "a request that is dropped gives its slot back");
     fake.wait_for_under_way(0).await;

@@ -1,9 +1,8 @@
 //! The same client against a real Prometheus.
 
 use jiff::Timestamp;
-use plimsoll::engine::ports::Backend;
 use plimsoll::model::value::{Point, QueryResult};
-use plimsoll::prometheus::{Settings, Verb};
+use plimsoll::prometheus::{Settings, Terms, Verb};
 
 use crate::support::real_prometheus::RealPrometheus;
 
@@ -26,7 +25,8 @@ async fn queries_and_listings_work_with_both_verbs() {
     };
     for verb in [Verb::Get, Verb::Post] {
         let client = client(Settings { verb, ..Settings::new(prometheus.url()) });
-        let QueryResult::Vector(mut rows) = client.query("requests_total", now()).await.unwrap()
+        let QueryResult::Vector(mut rows) =
+            client.query("requests_total", now(), &Terms::default()).await.unwrap()
         else {
             panic!("a selector gives a vector");
         };
@@ -39,18 +39,19 @@ async fn queries_and_listings_work_with_both_verbs() {
         assert_eq!(rows, expected);
 
         let point = Point { timestamp: 1_700_000_000.5, value: f64::INFINITY };
-        let scalar = client.query("1/0", now()).await;
+        let scalar = client.query("1/0", now(), &Terms::default()).await;
         assert_eq!(scalar, Ok(QueryResult::Scalar(point)));
-        let none = client.query("absent_metric", now()).await;
+        let none = client.query("absent_metric", now(), &Terms::default()).await;
         assert_eq!(none, Ok(QueryResult::Vector(Vec::new())));
 
         let since = Timestamp::from_second(1_699_999_000).unwrap();
-        let listing = client.series("{__name__=~\"requests_total|depth\"}", since).await;
+        let listing =
+            client.series("{__name__=~\"requests_total|depth\"}", since, &Terms::default()).await;
         let expected =
             names(&[("requests_total", &["namespace", "pod", "zone"]), ("depth", &["queue"])]);
         assert_eq!(listing, Ok(expected));
         let later = Timestamp::from_second(1_700_100_000).unwrap();
-        assert_eq!(client.series("requests_total", later).await, Ok(names(&[])));
+        assert_eq!(client.series("requests_total", later, &Terms::default()).await, Ok(names(&[])));
     }
 }
 
@@ -73,9 +74,9 @@ async fn its_refusals_come_with_its_own_words() {
         ("\"text\"", "the answer of Prometheus cannot be used: the query gives a string"),
     ];
     for (promql, expected) in cases {
-        let error = client.query(promql, now()).await.unwrap_err().to_string();
+        let error = client.query(promql, now(), &Terms::default()).await.unwrap_err().to_string();
         assert!(error.starts_with(expected), "{promql}: {error}");
     }
-    let error = client.series("{}", now()).await.unwrap_err().to_string();
+    let error = client.series("{}", now(), &Terms::default()).await.unwrap_err().to_string();
     assert!(error.starts_with("Prometheus answered 400 bad_data: "), "{error}");
 }

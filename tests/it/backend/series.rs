@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use plimsoll::engine::ports::BackendError;
+use plimsoll::engine::ports::Fault;
 
 use super::{Answer, FakePrometheus, Settings, client, client_with, names, series};
 
@@ -42,7 +42,7 @@ async fn a_listing_that_nobody_waits_for_is_given_up() {
         settings.series_deadline = Duration::from_secs(1);
     });
     let error = series(&client, "endless").await.unwrap_err();
-    let BackendError::Incomplete { deadline, received } = error else { panic!("{error}") };
+    let Fault::Incomplete { deadline, received } = error else { panic!("{error}") };
     assert_eq!(deadline, Duration::from_secs(1));
     assert!(received > 0);
     fake.wait_for_under_way(0).await;
@@ -64,5 +64,5 @@ async fn a_listing_of_too_many_names_is_given_up_with_the_bound() {
     fake.answer("{}", Answer::data(&json!([labels])));
     let error = series(&client(Settings::new(fake.url())), "{}").await;
     let bound = "it lists more than 10000 label names".to_owned();
-    assert_eq!(error, Err(BackendError::Malformed(bound)));
+    assert_eq!(error, Err(Fault::Malformed(bound)));
 }

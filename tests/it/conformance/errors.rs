@@ -121,7 +121,11 @@ async fn case_74_a_backend_that_is_down_is_503_at_once() {
     for (version, path) in [(C2, PODS), (E, "/namespaces/default/queue_depth")] {
         let answer = lab.client.get(&format!("{version}{path}")).await;
         let message = status(&answer, 503, "ServiceUnavailable");
-        assert!(message.starts_with("Prometheus cannot be reached: "), "{message}");
+        assert!(
+            message.starts_with("backend default (127.0.0.1:")
+                && message.contains("): Prometheus cannot be reached: "),
+            "{message}"
+        );
         assert!(message.contains("Connection refused"), "{message}");
     }
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());

@@ -18,6 +18,7 @@ const API_SERVICES: [&str; 4] = [
     "v1beta1.custom.metrics.k8s.io",
     "v1beta2.custom.metrics.k8s.io",
     "v1beta1.external.metrics.k8s.io",
+    "v1alpha1.insight.plimsoll.dev",
 ];
 const BUNDLE: &str = "{.spec.caBundle}";
 
