@@ -30,6 +30,7 @@
 //!
 //! Servers:
 //!
+//! * [`admission`]: the webhooks: from a review to a verdict.
 //! * [`apiserver`]: the aggregated API: from a URL to the engine, from an answer to a response.
 //! * [`admin`]: the plain port: health, metrics, version.
 //! * [`serve`]: what both stand on: listeners, TLS and its certificate, limits, the end.
@@ -94,6 +95,7 @@
 //!   `hack/fuzz` for hostile input; `hack/test` runs everything
 
 pub mod admin;
+pub mod admission;
 pub mod apiserver;
 pub mod app;
 pub mod cli;

@@ -15,11 +15,13 @@ use std::path::{Path, PathBuf};
 /// `main.rs` may use that.
 const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["serve", "telemetry"]),
+    ("admission", &["model", "serve", "telemetry"]),
     ("apiserver", &["cluster", "engine", "model", "promql", "serve", "telemetry", "wire"]),
     (
         "app",
         &[
             "admin",
+            "admission",
             "apiserver",
             "cli",
             "cluster",

@@ -24,6 +24,8 @@ pub(crate) struct Plimsoll {
     log: Arc<Mutex<Vec<Value>>>,
     /// Where the metrics APIs are served.
     pub(crate) secure: SocketAddr,
+    /// Where the admission webhooks are served, if they are from the start.
+    pub(crate) admission: Option<SocketAddr>,
     /// Where the admin endpoints are served.
     pub(crate) admin: SocketAddr,
 }
@@ -68,9 +70,11 @@ impl Plimsoll {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let addresses = follow(&mut child, Arc::clone(&log));
-        let next = || addresses.recv_timeout(PATIENCE);
-        match next().and_then(|secure| Ok((secure, next()?))) {
-            Ok((secure, admin)) => Ok(Self { child, directory, log, secure, admin }),
+        match listening(&addresses) {
+            Ok([secure, admission, admin]) => {
+                let (secure, admin) = (secure.unwrap(), admin.unwrap());
+                Ok(Self { child, directory, log, secure, admission, admin })
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 Err((child.wait().unwrap(), log.lock().unwrap().clone()))
             }
@@ -98,6 +102,12 @@ impl Plimsoll {
     pub(crate) fn client(&self) -> Client {
         let certificate = fs::read_to_string(self.path("apiserver.crt")).unwrap();
         Client::new(self.secure, &certificate)
+    }
+
+    /// A client of the admission port.
+    pub(crate) fn admission_client(&self) -> Client {
+        let certificate = fs::read_to_string(self.path("apiserver.crt")).unwrap();
+        Client::new(self.admission.expect("admission is configured"), &certificate)
     }
 
     /// A path in its directory.
@@ -170,7 +180,13 @@ fn command(start: &Start<'_>, directory: &Path) -> Command {
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     command
-        .args(["serve", "--log-format=json", "--secure-port=0", "--admin-port=0"])
+        .args([
+            "serve",
+            "--log-format=json",
+            "--secure-port=0",
+            "--admin-port=0",
+            "--admission-port=0",
+        ])
         .args(["--config={dir}/config.yaml", "--cert-dir={dir}"].map(inside))
         .args(["--prometheus-url", start.prometheus]);
     if start.kubeconfig.is_empty() {
@@ -189,17 +205,33 @@ fn command(start: &Start<'_>, directory: &Path) -> Command {
     command
 }
 
+/// What it says before it serves.
+const SERVING: [&str; 3] = ["serving the metrics APIs", "serving admission", "serving admin"];
+
+/// The addresses of all that it serves, in the order of [`SERVING`], of which the last is always
+/// there.
+fn listening(
+    addresses: &Receiver<(usize, SocketAddr)>,
+) -> Result<[Option<SocketAddr>; 3], RecvTimeoutError> {
+    let mut found = [None; 3];
+    while found[2].is_none() {
+        let (index, address) = addresses.recv_timeout(PATIENCE)?;
+        found[index] = Some(address);
+    }
+    Ok(found)
+}
+
 /// Collects the log, and sends each address that it says is being served.
-fn follow(child: &mut Child, log: Arc<Mutex<Vec<Value>>>) -> Receiver<SocketAddr> {
+fn follow(child: &mut Child, log: Arc<Mutex<Vec<Value>>>) -> Receiver<(usize, SocketAddr)> {
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let (found, addresses) = channel();
     std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
             let entry = serde_json::from_str(&line).unwrap_or(Value::String(line));
             let message = entry["message"].as_str().unwrap_or_default();
-            if ["serving the metrics APIs", "serving admin"].contains(&message) {
+            if let Some(index) = SERVING.iter().position(|serving| *serving == message) {
                 let address = entry["address"].as_str().unwrap().parse().unwrap();
-                let _nobody_waits = found.send(address);
+                let _nobody_waits = found.send((index, address));
             }
             log.lock().unwrap().push(entry);
         }
