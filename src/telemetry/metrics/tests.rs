@@ -66,6 +66,9 @@ fn every_family_has_its_name_and_type() {
     let types: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let expected = BTreeSet::from([
+        "plimsoll_admission_findings counter",
+        "plimsoll_admission_review_duration_seconds histogram",
+        "plimsoll_admission_reviews counter",
         "plimsoll_authentications counter",
         "plimsoll_authorities_last_reload_successful gauge",
         "plimsoll_authorities_reloads counter",
