@@ -30,8 +30,8 @@
 //!
 //! Servers:
 //!
-//! * [`admission`]: the webhooks: from a review to a verdict.
 //! * [`apiserver`]: the aggregated API: from a URL to the engine, from an answer to a response.
+//! * [`admission`]: limits and probes at deploy: what is judged, the rules, the answer.
 //! * [`admin`]: the plain port: health, metrics, version.
 //! * [`serve`]: what both stand on: listeners, TLS and its certificate, limits, the end.
 //!

@@ -21,6 +21,10 @@ pub struct Autoscaler {
     pub max_replicas: i32,
     /// `spec.metrics` in order; entries of an unknown type are left out.
     pub metrics: Vec<MetricSource>,
+    /// Those of `metrics` whose target is a share of what the containers request: a `Resource` or
+    /// `ContainerResource` with `averageUtilization`, and CPU where `spec.metrics` is empty.
+    /// Without the requests the controller cannot compute them (`replica_calculator.go`).
+    pub utilization: Vec<MetricSource>,
 }
 
 /// An object that another names: it is in the same namespace, or in none.

@@ -14,6 +14,7 @@ mod tests;
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 pub use crate::model::quantity::milli::{Milli, Rounding};
 
@@ -113,6 +114,21 @@ impl Quantity {
         self.combined(other, i128::checked_sub)
     }
 
+    /// Whether this is more than `times` of `other`, exactly.
+    pub fn is_over(&self, times: &Self, other: &Self) -> bool {
+        let product = times.mantissa.checked_mul(other.mantissa);
+        let exponent = times.exponent.checked_add(other.exponent);
+        let product = product.zip(exponent).and_then(|(mantissa, exponent)| {
+            let mut product = Self { mantissa, exponent, format: self.format };
+            // Below the smallest exponent digits are only taken for the comparison.
+            let surplus = NANO.saturating_sub(exponent).max(0);
+            product.exponent = product.exponent.checked_add(surplus)?;
+            let scaled = Self { exponent: self.exponent.checked_add(surplus)?, ..*self };
+            Some(scaled > product)
+        });
+        product.unwrap_or_else(|| self.as_f64() > times.as_f64() * other.as_f64())
+    }
+
     fn combined(self, other: Self, operation: fn(i128, i128) -> Option<i128>) -> Option<Self> {
         let exponent = self.exponent.min(other.exponent);
         let mantissa = operation(self.at(exponent)?, other.at(exponent)?)?;
@@ -185,6 +201,12 @@ impl PartialEq for Quantity {
 }
 
 impl Eq for Quantity {}
+
+impl Hash for Quantity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.mantissa, self.exponent).hash(state);
+    }
+}
 
 impl Ord for Quantity {
     fn cmp(&self, other: &Self) -> Ordering {
