@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 use url::Url;
 
-use self::admission::Admission;
+use self::admission::Cluster;
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
 use crate::apiserver::access::{Access, ClusterAccess};
@@ -73,8 +73,8 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         certificates::certificate(&args.serving, &settings, client.as_ref(), &metrics).await?;
     let secure = Listener::bind(settings.secure).await.context("--secure-port")?;
     let admin = Listener::bind(settings.admin).await.context("--admin-port")?;
+    let admission = Listener::bind(settings.admission).await.context("--admission-port")?;
     let (changed, config) = watch::channel(Arc::new(config));
-    let admission = Admission::bind(settings.admission, config.clone()).await?;
 
     // Nothing is spawned before this line.
     let health = Health::new();
@@ -85,6 +85,9 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
     observe(&engine, &metrics);
     let stop = shutdown.stopped();
+    let cluster = Cluster::new(Arc::clone(&engine), certificates::namespace().await);
+    let warm_up = Cluster::warm_up(Arc::clone(&engine));
+    tasks::spawn_until(stop.clone(), "objects of admission", warm_up);
     let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());
@@ -98,15 +101,14 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     tasks::spawn_until(stop, "configuration", follow);
 
     info!(address = %secure.local_addr(), "serving the metrics APIs");
-    if let Some(address) = admission.local_addr() {
-        info!(%address, "serving admission");
-    }
+    info!(address = %admission.local_addr(), "serving admission");
     info!(address = %admin.local_addr(), "serving admin");
     let streams = args.serving.http2_max_streams_per_connection;
     let limits = Limits { streams, ..Limits::default() };
     let context = Context { limits, shutdown, metrics: Arc::clone(&metrics) };
     let api = api(engine, access, &health, &metrics);
-    let reviews = admission.serve(Arc::clone(&tls), context.clone(), admission_health);
+    let reviews =
+        admission::serve(admission, Arc::clone(&tls), context.clone(), admission_health, cluster);
     let admin_handler = admin_handler(health, metrics);
     let served = async {
         tokio::join!(

@@ -16,6 +16,8 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::report::Cause;
+
 #[cfg(test)]
 mod tests;
 
@@ -222,7 +224,7 @@ pub struct Answer {
     /// shown (staging/src/k8s.io/apiserver/pkg/endpoints/filters/warning.go).
     pub warnings: Vec<String>,
     /// For the audit log, under the webhook's name.
-    pub audit_annotations: BTreeMap<&'static str, String>,
+    pub audit_annotations: BTreeMap<String, String>,
     /// A JSON patch (RFC 6902) with at least one operation; only for what is allowed by `/mutate`.
     pub patch: Option<Vec<u8>>,
 }
@@ -234,17 +236,6 @@ pub struct Denial {
     pub message: String,
     /// The fields that are at fault.
     pub causes: Vec<Cause>,
-}
-
-/// A field at fault, an entry of `status.details.causes`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Cause {
-    /// In Kubernetes' own words: `FieldValueRequired`, `FieldValueInvalid`, ….
-    pub reason: &'static str,
-    /// What is wrong with it.
-    pub message: String,
-    /// `spec.template.spec.containers[0].resources.limits.memory`
-    pub field: String,
 }
 
 impl Answer {
@@ -322,7 +313,7 @@ struct Response<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     warnings: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    audit_annotations: &'a BTreeMap<&'static str, String>,
+    audit_annotations: &'a BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]

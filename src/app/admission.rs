@@ -1,22 +1,24 @@
-//! The admission half: a listener, limits and a readiness of its own.
-//!
-//! It is served where the configuration has `admission`, from the start or from the change on that
-//! brings it.
+//! The admission half: a listener, limits and a readiness of its own, and what it knows of the
+//! cluster.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use http::Request;
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use rustls::ServerConfig;
-use tokio::sync::watch;
-use tracing::{error, info};
 
+use super::AppEngine;
+use crate::admission::decide::{Surroundings, decide};
 use crate::admission::review;
-use crate::admission::server::{Judge, Server, Verdict};
-use crate::config::Config;
+use crate::admission::server::Server;
+use crate::engine::ports::Inventory as _;
+use crate::model::autoscaler::Autoscaler;
+use crate::model::inventory::{LabelSet, Objects};
+use crate::model::limit_range::LimitRange;
+use crate::model::object::Kind;
+use crate::model::policy::Policy;
 use crate::serve::health::Health;
 use crate::serve::{Context, Limits, Listener, Peer};
 use crate::telemetry::metrics::Webhook;
@@ -24,87 +26,101 @@ use crate::telemetry::metrics::Webhook;
 /// Connections at one time: each API server has a few.
 const MAX_CONNECTIONS: usize = 512;
 
-/// The admission half before it serves.
-pub(super) struct Admission {
-    address: SocketAddr,
-    /// Bound already where the configuration wants it from the start.
-    listener: Option<Listener>,
-    config: watch::Receiver<Arc<Config>>,
+/// The kinds that are named in the metrics; others are `other`, so that the label is bounded.
+const KINDS: [&str; 9] = [
+    "CronJob",
+    "DaemonSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "Job",
+    "Pod",
+    "ReplicaSet",
+    "ReplicationController",
+    "StatefulSet",
+];
+
+/// Serves until the context's shutdown: how many connections had to be cut.
+pub(super) async fn serve(
+    listener: Listener,
+    tls: Arc<ArcSwap<ServerConfig>>,
+    context: Context,
+    health: Health,
+    cluster: Cluster,
+) -> usize {
+    let limits = Limits { connections: MAX_CONNECTIONS, ..context.limits };
+    let metrics = Arc::clone(&context.metrics);
+    let judge = move |request: &review::Request<'_>, webhook: Webhook| {
+        decide(request, webhook, &cluster, Timestamp::now(), |finding, kind| {
+            let kind = KINDS.into_iter().find(|known| *known == kind).unwrap_or("other");
+            metrics.admission_found(finding.rule.name(), finding.mode.name(), kind);
+        })
+    };
+    let server = Arc::new(Server::new(judge, health, Arc::clone(&context.metrics)));
+    let handler = move |request: Request<Incoming>, _peer: Arc<Peer>| {
+        let server = Arc::clone(&server);
+        async move { server.answer(request).await }
+    };
+    listener.serve(tls, Context { limits, ..context }, handler).await
 }
 
-impl Admission {
-    /// Binds the port where the configuration wants it.
-    pub(super) async fn bind(
-        address: SocketAddr,
-        config: watch::Receiver<Arc<Config>>,
-    ) -> anyhow::Result<Self> {
-        let wanted = is_wanted(&config.borrow());
-        let listener = match wanted {
-            true => Some(Listener::bind(address).await.context("--admission-port")?),
-            false => None,
-        };
-        Ok(Self { address, listener, config })
-    }
-
-    /// Where it listens already.
-    pub(super) fn local_addr(&self) -> Option<SocketAddr> {
-        self.listener.as_ref().map(Listener::local_addr)
-    }
-
-    /// Serves until the context's shutdown: how many connections had to be cut.
-    pub(super) async fn serve(
-        self,
-        tls: Arc<ArcSwap<ServerConfig>>,
-        context: Context,
-        health: Health,
-    ) -> usize {
-        let Self { address, listener, config } = self;
-        let stopped = context.shutdown.stopped();
-        let listener = match listener {
-            Some(listener) => Some(listener),
-            None => stopped
-                .run_until_cancelled(bind_when_wanted(address, config.clone()))
-                .await
-                .flatten(),
-        };
-        let Some(listener) = listener else {
-            return 0;
-        };
-        let limits = Limits { connections: MAX_CONNECTIONS, ..context.limits };
-        let server = Arc::new(Server::new(judge(config), health, Arc::clone(&context.metrics)));
-        let handler = move |request: Request<Incoming>, _peer: Arc<Peer>| {
-            let server = Arc::clone(&server);
-            async move { server.answer(request).await }
-        };
-        listener.serve(tls, Context { limits, ..context }, handler).await
-    }
+/// What is known of the cluster, from memory alone.
+pub(super) struct Cluster {
+    engine: Arc<AppEngine>,
+    policy: Arc<Policy>,
+    own_namespace: String,
 }
 
-fn is_wanted(_config: &Config) -> bool {
-    true
-}
+impl Cluster {
+    pub(super) fn new(engine: Arc<AppEngine>, own_namespace: Option<String>) -> Self {
+        let own_namespace = own_namespace.unwrap_or_default();
+        Self { engine, policy: Arc::default(), own_namespace }
+    }
 
-/// A port that is taken is tried again with the next change.
-async fn bind_when_wanted(
-    address: SocketAddr,
-    mut config: watch::Receiver<Arc<Config>>,
-) -> Option<Listener> {
-    loop {
-        config.wait_for(|config| is_wanted(config)).await.ok()?;
-        match Listener::bind(address).await {
-            Ok(listener) => {
-                info!(address = %listener.local_addr(), "serving admission");
-                return Some(listener);
-            }
-            Err(cause) => {
-                let cause = crate::telemetry::chain(&cause);
-                error!(cause, "admission is configured and cannot be served");
+    /// Begins to follow the kinds that are looked up, which then go on by themselves.
+    pub(super) async fn warm_up(engine: Arc<AppEngine>) {
+        let kinds = engine.inventory().kinds();
+        for (group, kind) in [("", "Namespace"), ("apps", "ReplicaSet"), ("batch", "Job")] {
+            let found = kinds.iter().find(|found| found.group == group && found.kind == kind);
+            if let Some(found) = found {
+                // What cannot be read is not known, and is asked for again by whoever needs it.
+                let _unknown = engine.inventory().objects(found).await;
             }
         }
-        config.changed().await.ok()?;
+    }
+
+    fn objects(&self, is_it: impl Fn(&Kind) -> bool) -> Option<Arc<Objects>> {
+        let inventory = self.engine.inventory();
+        let kinds = inventory.kinds();
+        let kind = kinds.iter().find(|kind| is_it(kind))?;
+        inventory.current(kind)
     }
 }
 
-fn judge(_config: watch::Receiver<Arc<Config>>) -> impl Judge {
-    |_: &review::Request<'_>, _: Webhook| Verdict::default()
+impl Surroundings for Cluster {
+    fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
+    }
+
+    fn namespace(&self, namespace: &str) -> Option<LabelSet> {
+        let namespaces = self.objects(Kind::is_namespace)?;
+        namespaces.get("", namespace).map(|found| Arc::clone(&found.labels))
+    }
+
+    fn limit_ranges(&self, _namespace: &str) -> Option<Vec<Arc<LimitRange>>> {
+        None
+    }
+
+    fn autoscalers(&self, _namespace: &str) -> Option<Vec<Arc<Autoscaler>>> {
+        None
+    }
+
+    fn exists(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Option<bool> {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        let objects = self.objects(|other| other.group == group && other.kind == kind)?;
+        Some(objects.contains(namespace, name))
+    }
+
+    fn own_namespace(&self) -> &str {
+        &self.own_namespace
+    }
 }

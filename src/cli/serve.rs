@@ -124,8 +124,7 @@ pub struct ServingArgs {
     #[arg(long, value_name = "PORT", default_value_t = 6443)]
     pub secure_port: u16,
 
-    /// Port of the admission webhooks, which are served where the configuration has `admission`;
-    /// 0 takes a free one.
+    /// Port of the admission webhooks; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 9443)]
     pub admission_port: u16,
 

@@ -22,7 +22,7 @@ items:
 ";
 
 async fn start() -> Plimsoll {
-    let config = "admission: {}\n";
+    let config = "rules: []\n";
     Plimsoll::start(Start { config, objects: OBJECTS, ..Start::default() }).await
 }
 

@@ -48,7 +48,7 @@ fn a_denial_is_what_the_api_server_makes_an_error_of() {
             }],
         }),
         warnings: vec!["careful".to_owned()],
-        audit_annotations: BTreeMap::from([("rules", "a".to_owned())]),
+        audit_annotations: BTreeMap::from([("rules".to_owned(), "a".to_owned())]),
         patch: Some(b"[{}]".to_vec()),
     };
     let subject = Subject { name: "cart", group: "apps", resource: "deployments" };

@@ -155,7 +155,7 @@ async fn a_body_that_does_not_come_or_does_not_end_costs_nobody_else_anything() 
         raw(&plimsoll, &format!("{head}\ntransfer-encoding: chunked"), &chunk.repeat(9)).await;
     assert_eq!(status, 413, "3 more chunks than fit");
     // 6: half of a handshake, and 7: something that is no TLS at all.
-    let address = plimsoll.admission.unwrap();
+    let address = plimsoll.admission;
     let mut half_open = Vec::new();
     for _ in 0..50 {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -230,7 +230,7 @@ async fn escape_sequences_reach_no_terminal() {
 
 #[tokio::test]
 async fn a_bad_configuration_leaves_the_last_good_one_in_force() {
-    let config = "admission: {}\n";
+    let config = "rules: []\n";
     let flags = ["--config-poll-interval=50ms"];
     let plimsoll = Plimsoll::start(crate::support::plimsoll::Start {
         config,
@@ -239,7 +239,7 @@ async fn a_bad_configuration_leaves_the_last_good_one_in_force() {
         ..Default::default()
     })
     .await;
-    plimsoll.replace("config.yaml", "admission: {rules: 17}\n");
+    plimsoll.replace("config.yaml", "rules: 17\n");
     wait_until("the change is refused", async || {
         let log = plimsoll.log();
         log.iter().any(|line| line["message"].to_string().contains("last good one stays"))

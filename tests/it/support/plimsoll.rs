@@ -24,8 +24,8 @@ pub(crate) struct Plimsoll {
     log: Arc<Mutex<Vec<Value>>>,
     /// Where the metrics APIs are served.
     pub(crate) secure: SocketAddr,
-    /// Where the admission webhooks are served, if they are from the start.
-    pub(crate) admission: Option<SocketAddr>,
+    /// Where the admission webhooks are served.
+    pub(crate) admission: SocketAddr,
     /// Where the admin endpoints are served.
     pub(crate) admin: SocketAddr,
 }
@@ -72,7 +72,6 @@ impl Plimsoll {
         let addresses = follow(&mut child, Arc::clone(&log));
         match listening(&addresses) {
             Ok([secure, admission, admin]) => {
-                let (secure, admin) = (secure.unwrap(), admin.unwrap());
                 Ok(Self { child, directory, log, secure, admission, admin })
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -107,7 +106,7 @@ impl Plimsoll {
     /// A client of the admission port.
     pub(crate) fn admission_client(&self) -> Client {
         let certificate = fs::read_to_string(self.path("apiserver.crt")).unwrap();
-        Client::new(self.admission.expect("admission is configured"), &certificate)
+        Client::new(self.admission, &certificate)
     }
 
     /// A path in its directory.
@@ -208,30 +207,23 @@ fn command(start: &Start<'_>, directory: &Path) -> Command {
 /// What it says before it serves.
 const SERVING: [&str; 3] = ["serving the metrics APIs", "serving admission", "serving admin"];
 
-/// The addresses of all that it serves, in the order of [`SERVING`], of which the last is always
-/// there.
-fn listening(
-    addresses: &Receiver<(usize, SocketAddr)>,
-) -> Result<[Option<SocketAddr>; 3], RecvTimeoutError> {
-    let mut found = [None; 3];
-    while found[2].is_none() {
-        let (index, address) = addresses.recv_timeout(PATIENCE)?;
-        found[index] = Some(address);
-    }
-    Ok(found)
+/// The addresses of all that it serves, in the order of [`SERVING`].
+fn listening(addresses: &Receiver<SocketAddr>) -> Result<[SocketAddr; 3], RecvTimeoutError> {
+    let next = || addresses.recv_timeout(PATIENCE);
+    Ok([next()?, next()?, next()?])
 }
 
 /// Collects the log, and sends each address that it says is being served.
-fn follow(child: &mut Child, log: Arc<Mutex<Vec<Value>>>) -> Receiver<(usize, SocketAddr)> {
+fn follow(child: &mut Child, log: Arc<Mutex<Vec<Value>>>) -> Receiver<SocketAddr> {
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let (found, addresses) = channel();
     std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
             let entry = serde_json::from_str(&line).unwrap_or(Value::String(line));
             let message = entry["message"].as_str().unwrap_or_default();
-            if let Some(index) = SERVING.iter().position(|serving| *serving == message) {
+            if SERVING.contains(&message) {
                 let address = entry["address"].as_str().unwrap().parse().unwrap();
-                let _nobody_waits = found.send((index, address));
+                let _nobody_waits = found.send(address);
             }
             log.lock().unwrap().push(entry);
         }
