@@ -11,6 +11,7 @@ mod effective;
 pub mod finding;
 pub mod history;
 pub mod judge;
+pub mod mutate;
 pub mod report;
 pub mod review;
 mod rules;

@@ -4,12 +4,14 @@
 //! they mean there. Every other key is an error. All mistakes of a file are told at once, each as `FILE:LINE: rules[3].name.as: what is wrong`; only a mistake
 //! in the YAML itself ends the reading. Pure: reading the file is somebody else's task.
 
+mod admission;
 mod compile;
 mod file;
 mod report;
 
 use std::sync::Arc;
 
+use crate::model::policy::Policy;
 use crate::promql::resource_rules::ResourceRules;
 use crate::promql::rule::Rule;
 
@@ -27,6 +29,8 @@ pub struct Config {
     pub external_rules: Vec<Arc<Rule>>,
     /// The rules of resource metrics; `metrics.k8s.io` is served where there are some.
     pub resource_rules: Option<Arc<ResourceRules>>,
+    /// What admission asks for.
+    pub admission: Arc<Policy>,
     /// What loads but does not do what it seems to; each names file, line and path.
     pub warnings: Vec<String>,
 }

@@ -36,13 +36,14 @@ impl List {
 
 /// Compiles everything; what is wrong goes to the report and is left out of the answer.
 pub(super) fn config(file: File, report: &mut Report<'_>) -> Config {
-    let File { rules, external_rules, resource_rules } = file;
+    let File { rules, external_rules, resource_rules, admission } = file;
     let rules = list(List::Custom, rules, report);
     let external_rules = list(List::External, external_rules, report);
     let resource_rules = resource_rules.and_then(|Spanned { value, referenced, .. }| {
         self::resource_rules(value, referenced, report).map(Arc::new)
     });
-    Config { rules, external_rules, resource_rules, warnings: Vec::new() }
+    let admission = super::admission::policy(admission.unwrap_or_default(), report).into();
+    Config { rules, external_rules, resource_rules, admission, warnings: Vec::new() }
 }
 
 fn list(

@@ -86,6 +86,7 @@ pub(super) struct File {
     pub(super) rules: Option<Vec<Entry<Rule>>>,
     pub(super) external_rules: Option<Vec<Entry<Rule>>>,
     pub(super) resource_rules: Option<Spanned<ResourceRules>>,
+    pub(super) admission: Option<super::admission::Section>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
