@@ -85,7 +85,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
     observe(&engine, &metrics);
     let stop = shutdown.stopped();
-    let cluster = Cluster::new(Arc::clone(&engine), certificates::namespace().await);
+    let cluster = Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
     let warm_up = Cluster::warm_up(Arc::clone(&engine));
     tasks::spawn_until(stop.clone(), "objects of admission", warm_up);
     let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::autoscaler::{self, AutoscalerFacts, Target};
 use super::finding::Finding;
 use super::judge::{Facts, Judgement, OwnerVerdict, judge, judge_autoscaler};
+use super::mutate::patch;
 use super::report;
 use super::review::{Answer, Denial, Request};
 use super::scope::{self, Write};
@@ -62,21 +63,23 @@ pub fn decide(
     let is_autoscaler = group_and_kind == AUTOSCALER;
     let judged = is_autoscaler || Workload::is_judged(&kind.group, &kind.kind, &policy.templates);
     let object = request.object.filter(|_| judged && scope::skips_request(&write).is_none());
-    // What is to be added to a pod is nobody's to say yet, and a validation is asked for it later.
-    let (Some(object), Webhook::Validate) = (object, webhook) else {
+    let Some(object) = object else {
         return skipped();
     };
-    let judgement = if is_autoscaler {
-        autoscaler(request, object, &policy, around, now)
-    } else {
-        workload(request, group_and_kind, object, &policy, around, write.user, now)
+    let case = Case { request, group_and_kind, object, policy: &policy, around, now };
+    let outcome = match (webhook, is_autoscaler) {
+        (Webhook::Mutate, true) => return skipped(),
+        (Webhook::Mutate, false) => case.addition(write.user),
+        (Webhook::Validate, true) => case.autoscaler(),
+        (Webhook::Validate, false) => case.workload(write.user),
     };
-    match judgement {
-        Ok(Some((title, judgement))) => {
+    match outcome {
+        Ok(Outcome::Judged(title, judgement)) => {
             judgement.findings.iter().for_each(|finding| found(finding, &kind.kind));
             answer(&title, &judgement)
         }
-        Ok(None) => skipped(),
+        Ok(Outcome::Patched(operations)) => patched(&operations),
+        Ok(Outcome::Skipped) => skipped(),
         Err(unreadable) => {
             let warning = format!("plimsoll: not judged: {unreadable}");
             let answer = Answer::allowed_with(report::clean(&warning, report::MAX_WARNING));
@@ -89,87 +92,125 @@ fn skipped() -> Verdict {
     Verdict { answer: Answer::default(), outcome: AdmissionOutcome::Skipped }
 }
 
-type Judged = Result<Option<(String, Judgement)>, Unreadable>;
-
-fn workload(
-    request: &Request<'_>,
-    (group, kind): (&str, &str),
-    object: &RawValue,
-    policy: &Policy,
-    around: &impl Surroundings,
-    user: &str,
-    now: Timestamp,
-) -> Judged {
-    let read = |object: &RawValue| -> Result<Option<Workload>, Unreadable> {
-        let mut workload = Workload::read(group, kind, &value(object)?, &policy.templates)?;
-        if let Some(workload) = &mut workload {
-            place(&mut workload.namespace, &mut workload.name, request);
-        }
-        Ok(workload)
-    };
-    let Some(new) = read(object)? else { return Ok(None) };
-    if scope::skips_object(&new).is_some() {
-        return Ok(None);
-    }
-    // An old object that cannot be read is none to compare with.
-    let old = request.old_object.and_then(|old| read(old).ok().flatten());
-    let namespace = around.namespace(&request.namespace);
-    let limit_ranges = around.limit_ranges(&request.namespace);
-    let autoscalers = around.autoscalers(&request.namespace);
-    let facts = Facts {
-        namespace: namespace.as_ref(),
-        limit_ranges: limit_ranges.as_deref(),
-        autoscalers: autoscalers.as_deref(),
-        owner: owner(&new, policy, around, user),
-        revisions: &[],
-        history: None,
-        now,
-    };
-    Ok(Some((new.title(), judge(&new, old.as_ref(), policy, &facts))))
+/// What the object came to.
+enum Outcome {
+    /// Its title, and what is wrong with it.
+    Judged(String, Judgement),
+    /// The operations of a patch.
+    Patched(Vec<Value>),
+    /// Nothing is to be said about it.
+    Skipped,
 }
 
-fn autoscaler(
-    request: &Request<'_>,
-    object: &RawValue,
-    policy: &Policy,
-    around: &impl Surroundings,
+/// An object to decide about.
+struct Case<'a, S> {
+    request: &'a Request<'a>,
+    group_and_kind: (&'a str, &'a str),
+    object: &'a RawValue,
+    policy: &'a Policy,
+    around: &'a S,
     now: Timestamp,
-) -> Judged {
-    let new = autoscaler::read(&value(object)?)?;
-    let old = request.old_object.and_then(|old| autoscaler::read(&value(old).ok()?).ok());
-    let namespace = around.namespace(&request.namespace);
-    let limit_ranges = around.limit_ranges(&request.namespace);
-    let autoscalers = around.autoscalers(&request.namespace);
-    let target = &new.target;
-    let target =
-        match around.exists(&target.api_version, &target.kind, &request.namespace, &target.name) {
-            Some(true) => Target::Exists,
-            Some(false) => Target::Absent,
-            None => Target::Unknown,
+}
+
+/// What is known about a namespace.
+struct Place {
+    labels: Option<LabelSet>,
+    limit_ranges: Option<Vec<Arc<LimitRange>>>,
+    autoscalers: Option<Vec<Arc<Autoscaler>>>,
+}
+
+impl<S: Surroundings> Case<'_, S> {
+    fn workload(&self, user: &str) -> Result<Outcome, Unreadable> {
+        let Some(new) = self.read(&value(self.object)?)? else {
+            return Ok(Outcome::Skipped);
         };
-    let facts = AutoscalerFacts {
-        namespace: namespace.as_ref(),
-        limit_ranges: limit_ranges.as_deref(),
-        autoscalers: autoscalers.as_deref(),
-        served: None,
-        target,
-        now,
-    };
-    let title = format!("HorizontalPodAutoscaler {}/{}", request.namespace, new.name);
-    Ok(Some((title, judge_autoscaler(&new, old.as_ref(), policy, &facts))))
+        if scope::skips_object(&new).is_some() {
+            return Ok(Outcome::Skipped);
+        }
+        // An old object that cannot be read is none to compare with.
+        let old = self.request.old_object;
+        let old = old.and_then(|old| self.read(&value(old).ok()?).ok().flatten());
+        let place = self.place();
+        let facts = self.facts(&place, &new, user);
+        let judgement = judge(&new, old.as_ref(), self.policy, &facts);
+        Ok(Outcome::Judged(new.title(), judgement))
+    }
+
+    fn addition(&self, user: &str) -> Result<Outcome, Unreadable> {
+        let object = value(self.object)?;
+        let Some(pod) = self.read(&object)? else {
+            return Ok(Outcome::Skipped);
+        };
+        if scope::skips_object(&pod).is_some() {
+            return Ok(Outcome::Skipped);
+        }
+        let place = self.place();
+        let facts = self.facts(&place, &pod, user);
+        Ok(Outcome::Patched(patch(&pod, &object, self.policy, &facts)))
+    }
+
+    fn autoscaler(&self) -> Result<Outcome, Unreadable> {
+        let (request, around) = (self.request, self.around);
+        let new = autoscaler::read(&value(self.object)?)?;
+        let old = request.old_object.and_then(|old| autoscaler::read(&value(old).ok()?).ok());
+        let place = self.place();
+        let target = &new.target;
+        let exists =
+            around.exists(&target.api_version, &target.kind, &request.namespace, &target.name);
+        let facts = AutoscalerFacts {
+            namespace: place.labels.as_ref(),
+            limit_ranges: place.limit_ranges.as_deref(),
+            autoscalers: place.autoscalers.as_deref(),
+            served: None,
+            target: match exists {
+                Some(true) => Target::Exists,
+                Some(false) => Target::Absent,
+                None => Target::Unknown,
+            },
+            now: self.now,
+        };
+        let title = format!("HorizontalPodAutoscaler {}/{}", request.namespace, new.name);
+        Ok(Outcome::Judged(title, judge_autoscaler(&new, old.as_ref(), self.policy, &facts)))
+    }
+
+    /// Where the object will be is the request's to say: its own metadata may not yet.
+    fn read(&self, object: &Value) -> Result<Option<Workload>, Unreadable> {
+        let (group, kind) = self.group_and_kind;
+        let workload = Workload::read(group, kind, object, &self.policy.templates)?;
+        Ok(workload.map(|mut workload| {
+            workload.namespace = (*self.request.namespace).into();
+            if workload.name.is_empty() {
+                workload.name = (*self.request.name).into();
+            }
+            workload
+        }))
+    }
+
+    fn place(&self) -> Place {
+        let namespace = &self.request.namespace;
+        Place {
+            labels: self.around.namespace(namespace),
+            limit_ranges: self.around.limit_ranges(namespace),
+            autoscalers: self.around.autoscalers(namespace),
+        }
+    }
+
+    fn facts<'a>(&self, place: &'a Place, workload: &Workload, user: &str) -> Facts<'a> {
+        Facts {
+            namespace: place.labels.as_ref(),
+            limit_ranges: place.limit_ranges.as_deref(),
+            autoscalers: place.autoscalers.as_deref(),
+            owner: owner(workload, self.policy, self.around, user),
+            revisions: &[],
+            history: None,
+            now: self.now,
+        }
+    }
 }
 
 fn value(object: &RawValue) -> Result<Value, Unreadable> {
     serde_json::from_str(object.get())
         .map_err(|error| Unreadable { path: "object".to_owned(), what: error.to_string() })
-}
-
-/// Where the object will be is the request's to say: the object's own metadata may not yet.
-fn place(namespace: &mut Box<str>, name: &mut Box<str>, request: &Request<'_>) {
-    *namespace = (*request.namespace).into();
-    if name.is_empty() {
-        *name = (*request.name).into();
-    }
 }
 
 /// Whether what made an object was judged.
@@ -213,4 +254,10 @@ fn answer(title: &str, judgement: &Judgement) -> Verdict {
     };
     let audit_annotations = report::audit_annotations(judgement);
     Verdict { answer: Answer { denial, warnings, audit_annotations, patch: None }, outcome }
+}
+
+/// A patch without an operation is none.
+fn patched(operations: &[Value]) -> Verdict {
+    let patch = (!operations.is_empty()).then(|| serde_json::to_vec(operations).ok()).flatten();
+    Verdict { answer: Answer { patch, ..Answer::default() }, outcome: AdmissionOutcome::Allowed }
 }

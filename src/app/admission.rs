@@ -8,11 +8,13 @@ use http::Request;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use rustls::ServerConfig;
+use tokio::sync::watch;
 
 use super::AppEngine;
 use crate::admission::decide::{Surroundings, decide};
 use crate::admission::review;
 use crate::admission::server::Server;
+use crate::config::Config;
 use crate::engine::ports::Inventory as _;
 use crate::model::autoscaler::Autoscaler;
 use crate::model::inventory::{LabelSet, Objects};
@@ -66,14 +68,17 @@ pub(super) async fn serve(
 /// What is known of the cluster, from memory alone.
 pub(super) struct Cluster {
     engine: Arc<AppEngine>,
-    policy: Arc<Policy>,
+    config: watch::Receiver<Arc<Config>>,
     own_namespace: String,
 }
 
 impl Cluster {
-    pub(super) fn new(engine: Arc<AppEngine>, own_namespace: Option<String>) -> Self {
-        let own_namespace = own_namespace.unwrap_or_default();
-        Self { engine, policy: Arc::default(), own_namespace }
+    pub(super) fn new(
+        engine: Arc<AppEngine>,
+        config: watch::Receiver<Arc<Config>>,
+        own_namespace: Option<String>,
+    ) -> Self {
+        Self { engine, config, own_namespace: own_namespace.unwrap_or_default() }
     }
 
     /// Begins to follow the kinds that are looked up, which then go on by themselves.
@@ -98,7 +103,7 @@ impl Cluster {
 
 impl Surroundings for Cluster {
     fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy)
+        Arc::clone(&self.config.borrow().admission)
     }
 
     fn namespace(&self, namespace: &str) -> Option<LabelSet> {

@@ -22,7 +22,7 @@ items:
 ";
 
 async fn start() -> Plimsoll {
-    let config = "rules: []\n";
+    let config = "admission: {}\n";
     Plimsoll::start(Start { config, objects: OBJECTS, ..Start::default() }).await
 }
 

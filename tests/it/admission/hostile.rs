@@ -230,7 +230,7 @@ async fn escape_sequences_reach_no_terminal() {
 
 #[tokio::test]
 async fn a_bad_configuration_leaves_the_last_good_one_in_force() {
-    let config = "rules: []\n";
+    let config = "admission: {}\n";
     let flags = ["--config-poll-interval=50ms"];
     let plimsoll = Plimsoll::start(crate::support::plimsoll::Start {
         config,
@@ -239,7 +239,7 @@ async fn a_bad_configuration_leaves_the_last_good_one_in_force() {
         ..Default::default()
     })
     .await;
-    plimsoll.replace("config.yaml", "rules: 17\n");
+    plimsoll.replace("config.yaml", "admission: {rules: 17}\n");
     wait_until("the change is refused", async || {
         let log = plimsoll.log();
         log.iter().any(|line| line["message"].to_string().contains("last good one stays"))
