@@ -85,9 +85,14 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
     observe(&engine, &metrics);
     let stop = shutdown.stopped();
-    let cluster = Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
+    let cluster =
+        Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
     let warm_up = Cluster::warm_up(Arc::clone(&engine));
-    tasks::spawn_until(stop.clone(), "objects of admission", warm_up);
+    let until = stop.clone();
+    tasks::spawn("objects of admission", async move {
+        // What is not known when the end comes is known to nobody.
+        let _known = until.run_until_cancelled(warm_up).await;
+    });
     let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());

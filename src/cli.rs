@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod certs;
+pub mod check;
 pub mod ignored;
 pub mod serve;
 
@@ -13,6 +14,7 @@ use std::ffi::OsString;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::certs::CertsArgs;
+use self::check::CheckArgs;
 use self::serve::ServeArgs;
 
 /// The program that prometheus-adapter's chart names as the first argument. It is left out, so that
@@ -42,6 +44,8 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Print, check or issue certificates.
     Certs(CertsArgs),
+    /// Judge manifests as the webhook would: exit code 1 with findings, 2 if one cannot be read.
+    Check(CheckArgs),
 }
 
 /// Which program was asked for.
@@ -51,6 +55,8 @@ pub enum Program {
     Serve(Box<Invocation>),
     /// `plimsoll certs`
     Certs(CertsArgs),
+    /// `plimsoll check`
+    Check(CheckArgs),
 }
 
 /// What was typed for `serve`, checked as far as one flag by itself can be.
@@ -73,6 +79,7 @@ pub fn parse(
     let cli = Cli::from_arg_matches(&matches)?;
     let serve = match cli.command {
         Some(Command::Certs(certs)) => return Ok(Program::Certs(certs)),
+        Some(Command::Check(check)) => return Ok(Program::Check(check)),
         Some(Command::Serve(serve)) => *serve,
         None => cli.serve,
     };

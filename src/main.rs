@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use plimsoll::app;
-use plimsoll::cli::{self, Program, certs};
+use plimsoll::cli::{self, Program, certs, check};
 use plimsoll::config::ConfigError;
 use plimsoll::telemetry::{self, chain};
 
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             // Nobody is left to tell if this cannot be written.
             let _unwritten = writeln!(io::stderr(), "error: {}", chain(error.as_ref()));
         }),
+        Program::Check(args) => judge(&args),
     };
     ended.unwrap_or(ExitCode::FAILURE)
 }
@@ -49,6 +50,19 @@ fn look_after(args: certs::CertsArgs) -> anyhow::Result<ExitCode> {
     let report = runtime.block_on(certs::run(args))?;
     io::stdout().write_all(report.text.as_bytes())?;
     Ok(if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What cannot be read is told apart from what was found.
+fn judge(args: &check::CheckArgs) -> anyhow::Result<ExitCode> {
+    let report = match check::run(args) {
+        Ok(report) => report,
+        Err(error) => {
+            writeln!(io::stderr(), "error: {}", chain(&error))?;
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    io::stdout().write_all(report.text.as_bytes())?;
+    Ok(if report.found { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn serve(invocation: cli::Invocation) -> anyhow::Result<()> {

@@ -37,7 +37,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // The command line names the settings of those who are set by it.
-    ("cli", &["cluster", "model", "pki", "prometheus", "serve", "telemetry"]),
+    (
+        "cli",
+        &["admission", "cluster", "config", "model", "pki", "prometheus", "serve", "telemetry"],
+    ),
     ("cluster", &["engine", "model", "pki", "tasks", "telemetry"]),
     ("config", &["model", "promql"]),
     ("engine", &["config", "model", "promql", "telemetry"]),

@@ -23,7 +23,13 @@ items:
 
 async fn start() -> Plimsoll {
     let config = "admission: {}\n";
-    Plimsoll::start(Start { config, objects: OBJECTS, ..Start::default() }).await
+    Plimsoll::start(Start {
+        config,
+        objects: OBJECTS,
+        prometheus: "http://127.0.0.1:9",
+        ..Start::default()
+    })
+    .await
 }
 
 /// The creation of a Deployment that nothing is wrong with.

@@ -235,6 +235,7 @@ async fn a_bad_configuration_leaves_the_last_good_one_in_force() {
     let plimsoll = Plimsoll::start(crate::support::plimsoll::Start {
         config,
         objects: super::OBJECTS,
+        prometheus: "http://127.0.0.1:9",
         flags: &flags,
         ..Default::default()
     })
