@@ -239,7 +239,7 @@ fn owner(
 
 fn answer(title: &str, judgement: &Judgement) -> Verdict {
     let denial = judgement.is_denied().then(|| Denial {
-        message: report::refusal(title, judgement),
+        message: printable(&report::refusal(title, judgement)),
         causes: report::causes(judgement),
     });
     let warnings = report::warnings(judgement);
@@ -254,6 +254,12 @@ fn answer(title: &str, judgement: &Judgement) -> Verdict {
     };
     let audit_annotations = report::audit_annotations(judgement);
     Verdict { answer: Answer { denial, warnings, audit_annotations, patch: None }, outcome }
+}
+
+/// A fragment to paste has names as they are, which a terminal may act on.
+fn printable(message: &str) -> String {
+    let lines: Vec<_> = message.lines().map(|line| report::clean(line, usize::MAX)).collect();
+    lines.join("\n")
 }
 
 /// A patch without an operation is none.

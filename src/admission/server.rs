@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use url::form_urlencoded;
 
+use super::report;
 use super::review::{self, Answer, ReviewError, Subject};
 use crate::model::duration;
 use crate::serve::health::{self, Health, Probe};
@@ -43,6 +44,8 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 /// This part of the time is left for the way back.
 const MARGIN: u32 = 10;
 
+/// Longest name of an object (staging/src/k8s.io/apimachinery/pkg/util/validation/validation.go).
+const MAX_NAME: usize = 253;
 /// What kubectl is sure to show of a warning (staging/src/k8s.io/api/admission/v1/types.go).
 const MAX_WARNING: usize = 120;
 
@@ -199,8 +202,9 @@ fn encode(
     let judged = catch_unwind(AssertUnwindSafe(|| {
         let Verdict { answer, outcome } = judge(&request, webhook);
         let resource = request.resource.as_ref();
+        let name = report::clean(&request.name, MAX_NAME);
         let subject = Subject {
-            name: &request.name,
+            name: &name,
             group: resource.map_or("", |resource| &resource.group),
             resource: resource.map_or("", |resource| &resource.resource),
         };

@@ -41,6 +41,16 @@ const KINDS: [&str; 9] = [
     "StatefulSet",
 ];
 
+/// The kinds that are looked up. Owners of pods are nearly always of the last three.
+const FOLLOWED: [(&str, &str); 6] = [
+    ("", "Namespace"),
+    ("", "LimitRange"),
+    ("autoscaling", "HorizontalPodAutoscaler"),
+    ("apps", "Deployment"),
+    ("apps", "ReplicaSet"),
+    ("batch", "Job"),
+];
+
 /// Serves until the context's shutdown: how many connections had to be cut.
 pub(super) async fn serve(
     listener: Listener,
@@ -84,13 +94,20 @@ impl Cluster {
     /// Begins to follow the kinds that are looked up, which then go on by themselves.
     pub(super) async fn warm_up(engine: Arc<AppEngine>) {
         let kinds = engine.inventory().kinds();
-        for (group, kind) in [("", "Namespace"), ("apps", "ReplicaSet"), ("batch", "Job")] {
+        for (group, kind) in FOLLOWED {
             let found = kinds.iter().find(|found| found.group == group && found.kind == kind);
             if let Some(found) = found {
                 // What cannot be read is not known, and is asked for again by whoever needs it.
                 let _unknown = engine.inventory().objects(found).await;
             }
         }
+    }
+
+    /// The empty list where there is no object of a kind in a namespace. Of those that there are the
+    /// inventory keeps no more than the names, so that what they say is not known.
+    fn none_of<T>(&self, group: &str, kind: &str, namespace: &str) -> Option<Vec<T>> {
+        let objects = self.objects(|other| other.group == group && other.kind == kind)?;
+        objects.in_namespace(namespace).is_empty().then(Vec::new)
     }
 
     fn objects(&self, is_it: impl Fn(&Kind) -> bool) -> Option<Arc<Objects>> {
@@ -111,12 +128,12 @@ impl Surroundings for Cluster {
         namespaces.get("", namespace).map(|found| Arc::clone(&found.labels))
     }
 
-    fn limit_ranges(&self, _namespace: &str) -> Option<Vec<Arc<LimitRange>>> {
-        None
+    fn limit_ranges(&self, namespace: &str) -> Option<Vec<Arc<LimitRange>>> {
+        self.none_of("", "LimitRange", namespace)
     }
 
-    fn autoscalers(&self, _namespace: &str) -> Option<Vec<Arc<Autoscaler>>> {
-        None
+    fn autoscalers(&self, namespace: &str) -> Option<Vec<Arc<Autoscaler>>> {
+        self.none_of("autoscaling", "HorizontalPodAutoscaler", namespace)
     }
 
     fn exists(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Option<bool> {

@@ -195,7 +195,7 @@ async fn depth_and_size_are_bounded_and_judged_in_time() {
     let containers = (0..1000).map(|n| json!({"name": format!("c{n}"), "image": "a"}));
     let pod = &mut large["request"]["object"]["spec"]["template"]["spec"];
     pod["containers"] = containers.collect();
-    let variables = (0..10_000).map(|n| json!({"name": format!("V{n}"), "value": "x".repeat(100)}));
+    let variables = (0..10_000).map(|n| json!({"name": format!("V{n}"), "value": "x".repeat(120)}));
     pod["containers"][0]["env"] = variables.collect();
     let body = large.to_string();
     assert!(body.len() > 1_400_000);
@@ -224,7 +224,8 @@ async fn escape_sequences_reach_no_terminal() {
         odd["request"]["namespace"] = namespace.into();
         let answer = post(&plimsoll, "/validate", odd.to_string()).await;
         verdict(&answer, "705ab4f5-6393-11e8-b7cc-42010a800002", false, "91");
-        assert!(!answer.text().contains("\\u001b") && !answer.text().contains('\u{202e}'));
+        // In a fragment to paste they stand as the letters of their escape.
+        assert!(!answer.text().contains('\u{202e}'), "{}", answer.text());
     }
 }
 
