@@ -250,7 +250,7 @@ impl Answer {
     /// without a code becomes a 400 (staging/src/k8s.io/apiserver/pkg/admission/plugin/webhook/errors/statuserror.go).
     pub fn encode(&self, uid: &str, subject: &Subject<'_>) -> Vec<u8> {
         let status = self.denial.as_ref().map(|denial| Status {
-            status: "Failure",
+            outcome: "Failure",
             message: &denial.message,
             reason: "Forbidden",
             details: Details {
@@ -318,7 +318,8 @@ struct Response<'a> {
 
 #[derive(Serialize)]
 struct Status<'a> {
-    status: &'static str,
+    #[serde(rename = "status")]
+    outcome: &'static str,
     message: &'a str,
     reason: &'static str,
     details: Details<'a>,

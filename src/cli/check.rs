@@ -174,11 +174,12 @@ fn text(judged: &[Judged]) -> String {
         for finding in judgement.findings.iter().filter(|finding| finding.mode >= Mode::Warn) {
             let (mode, finding_line) = (finding.mode.name(), report::line(finding));
             let title = report::clean(title, report::MAX_WARNING);
-            text.push_str(&format!("{file}:{line}: {mode}: {title}: {finding_line}\n"));
+            text.extend([file, ":", &line.to_string(), ": ", mode, ": ", &title, ": "]);
+            text.extend([&*finding_line, "\n"]);
         }
         let findings: Vec<_> = judgement.findings.iter().collect();
         if let Some(fragment) = report::fragment(&findings) {
-            text.push_str(&format!("To paste:\n{fragment}"));
+            text.extend(["To paste:\n", &fragment]);
         }
     }
     text

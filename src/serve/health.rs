@@ -44,6 +44,7 @@ impl Health {
 
     /// The readiness of a part of the process: it has the checks that are registered so far, and
     /// then its own; the end is that of all.
+    #[must_use]
     pub fn part(&self) -> Self {
         let checks = self.state.checks.read().unwrap_or_else(PoisonError::into_inner).clone();
         Self {

@@ -31,7 +31,7 @@ impl Case {
     fn body(&self) -> (String, String) {
         if let Some(body) = &self.body {
             let uid = serde_json::from_str::<Value>(body)
-                .map_or(Value::from("u"), |review| review["request"]["uid"].clone());
+                .map_or_else(|_| Value::from("u"), |review| review["request"]["uid"].clone());
             return (body.clone(), uid.as_str().unwrap_or_default().to_owned());
         }
         let mut review = review();
