@@ -87,12 +87,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let stop = shutdown.stopped();
     let cluster =
         Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
-    let warm_up = Cluster::warm_up(Arc::clone(&engine));
-    let until = stop.clone();
-    tasks::spawn("objects of admission", async move {
-        // What is not known when the end comes is known to nobody.
-        let _known = until.run_until_cancelled(warm_up).await;
-    });
+    cluster.warm_up(stop.clone());
     let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 use rustls::ServerConfig;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::AppEngine;
 use crate::admission::decide::{Surroundings, decide};
@@ -23,6 +24,7 @@ use crate::model::object::Kind;
 use crate::model::policy::Policy;
 use crate::serve::health::Health;
 use crate::serve::{Context, Limits, Listener, Peer};
+use crate::tasks;
 use crate::telemetry::metrics::Webhook;
 
 /// Connections at one time: each API server has a few.
@@ -92,15 +94,12 @@ impl Cluster {
     }
 
     /// Begins to follow the kinds that are looked up, which then go on by themselves.
-    pub(super) async fn warm_up(engine: Arc<AppEngine>) {
-        let kinds = engine.inventory().kinds();
-        for (group, kind) in FOLLOWED {
-            let found = kinds.iter().find(|found| found.group == group && found.kind == kind);
-            if let Some(found) = found {
-                // What cannot be read is not known, and is asked for again by whoever needs it.
-                let _unknown = engine.inventory().objects(found).await;
-            }
-        }
+    pub(super) fn warm_up(&self, stop: CancellationToken) {
+        let follow = follow(Arc::clone(&self.engine));
+        tasks::spawn("objects of admission", async move {
+            // What is not known when the end comes is known to nobody.
+            let _known = stop.run_until_cancelled(follow).await;
+        });
     }
 
     /// The empty list where there is no object of a kind in a namespace. Of those that there are the
@@ -115,6 +114,16 @@ impl Cluster {
         let kinds = inventory.kinds();
         let kind = kinds.iter().find(|kind| is_it(kind))?;
         inventory.current(kind)
+    }
+}
+
+async fn follow(engine: Arc<AppEngine>) {
+    let kinds = engine.inventory().kinds();
+    for (group, kind) in FOLLOWED {
+        if let Some(found) = kinds.iter().find(|found| found.group == group && found.kind == kind) {
+            // What cannot be read is not known, and is asked for again by whoever needs it.
+            let _unknown = engine.inventory().objects(found).await;
+        }
     }
 }
 

@@ -11,6 +11,7 @@ fn busy() -> Metrics {
     metrics.request(Verb::List, ApiGroup::CustomMetrics, StatusCode::OK, took);
     metrics.request(Verb::Get, ApiGroup::NonResource, StatusCode::IM_A_TEAPOT, Duration::MAX);
     metrics.request_panicked(&Method::GET, "/apis", "index out of bounds");
+    metrics.admission_found("memoryLimit", "deny", "Deployment");
     metrics.handshake_failed(([127, 0, 0, 1], 1).into(), &error);
     metrics.certificate_loaded(now);
     metrics.certificate_reloaded(now);
