@@ -6,12 +6,15 @@
 //! person decides, the rules' modes and exemptions, is a [`Policy`](crate::model::policy::Policy).
 
 pub mod autoscaler;
+pub mod decide;
 mod effective;
 pub mod finding;
 pub mod history;
 pub mod judge;
 pub mod mutate;
 pub mod report;
+pub mod review;
 mod rules;
 pub mod scope;
+pub mod server;
 pub mod workload;

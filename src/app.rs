@@ -4,6 +4,7 @@
 //! binds every port before anything is spawned, so that what cannot work fails at once, in one
 //! sentence. Then it serves until the end comes, in the order of [`crate::serve::shutdown`].
 
+mod admission;
 mod certificates;
 mod lease;
 mod reload;
@@ -19,6 +20,7 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use self::admission::Cluster;
 use self::lease::Leadership;
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
@@ -77,16 +79,22 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     };
     let secure = Listener::bind(settings.secure).await.context("--secure-port")?;
     let admin = Listener::bind(settings.admin).await.context("--admin-port")?;
+    let admission = Listener::bind(settings.admission).await.context("--admission-port")?;
+    let (changed, config) = watch::channel(Arc::new(config));
 
     // Nothing is spawned before this line.
     let health = Health::new();
-    let discovered = health.register("discovery");
     let certified = health.register("certificate");
+    // Admission needs no backend, and the API none of what admission waits for.
+    let admission_health = health.part();
+    let discovered = health.register("discovery");
     let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
     observe(&engine, &metrics);
-    let (changed, config) = watch::channel(Arc::new(config));
     let stop = shutdown.stopped();
     tasks::spawn_until(stop.clone(), "refresh", refresh::run(Arc::clone(&engine)));
+    let cluster =
+        Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
+    cluster.warm_up(stop.clone());
     let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());
@@ -105,20 +113,24 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     tasks::spawn_until(stop, "configuration", follow);
 
     info!(address = %secure.local_addr(), "serving the metrics APIs");
+    info!(address = %admission.local_addr(), "serving admission");
     info!(address = %admin.local_addr(), "serving admin");
     let streams = args.serving.http2_max_streams_per_connection;
     let limits = Limits { streams, ..Limits::default() };
     let context = Context { limits, shutdown, metrics: Arc::clone(&metrics) };
     let api = api(engine, access, &health, &metrics);
+    let reviews =
+        admission::serve(admission, Arc::clone(&tls), context.clone(), admission_health, cluster);
     let admin_handler = admin_handler(health, metrics);
     let served = async {
         tokio::join!(
             secure.serve(tls, context.clone(), api),
+            reviews,
             admin.serve_plain(context.clone(), admin_handler)
         )
     };
     let cut = tokio::select! {
-        (cut, _) = served => cut,
+        (cut, cut_reviews, _) = served => cut + cut_reviews,
         crash = tasks::crash() => return Err(crash.into()),
     };
     if let Some(lease) = lease {

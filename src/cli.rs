@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod certs;
+pub mod check;
 pub mod crds;
 pub mod ignored;
 pub mod rules;
@@ -15,6 +16,7 @@ use std::ffi::OsString;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::certs::CertsArgs;
+use self::check::CheckArgs;
 use self::rules::RulesArgs;
 use self::serve::ServeArgs;
 
@@ -49,6 +51,8 @@ enum Command {
     Rules(Box<RulesArgs>),
     /// Print the definitions of the custom resources, for `kubectl apply -f -`.
     Crds,
+    /// Judge manifests as the webhook would: exit code 1 with findings, 2 if one cannot be read.
+    Check(CheckArgs),
 }
 
 /// Which program was asked for.
@@ -62,6 +66,8 @@ pub enum Program {
     Rules(Box<RulesArgs>),
     /// `plimsoll crds`
     Crds,
+    /// `plimsoll check`
+    Check(CheckArgs),
 }
 
 /// What was typed for `serve`, checked as far as one flag by itself can be.
@@ -86,6 +92,7 @@ pub fn parse(
         Some(Command::Certs(certs)) => return Ok(Program::Certs(certs)),
         Some(Command::Rules(rules)) => return Ok(Program::Rules(rules)),
         Some(Command::Crds) => return Ok(Program::Crds),
+        Some(Command::Check(check)) => return Ok(Program::Check(check)),
         Some(Command::Serve(serve)) => *serve,
         None => cli.serve,
     };

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use plimsoll::app;
-use plimsoll::cli::{self, Program, certs, crds, rules};
+use plimsoll::cli::{self, Program, certs, check, crds, rules};
 use plimsoll::config::ConfigError;
 use plimsoll::telemetry::{self, chain};
 
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
             serve(*invocation).map(|()| ExitCode::SUCCESS).inspect_err(log_why_not)
         }
         Program::Certs(args) => look_after(args).inspect_err(print_why_not),
+        Program::Check(args) => judge(&args),
         Program::Rules(args) => export(*args).inspect_err(print_why_not),
         Program::Crds => print_definitions().inspect_err(print_why_not),
     };
@@ -66,6 +67,19 @@ fn export(args: rules::RulesArgs) -> anyhow::Result<ExitCode> {
     io::stdout().write_all(report.text.as_bytes())?;
     io::stderr().write_all(report.warnings.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What cannot be read is told apart from what was found.
+fn judge(args: &check::CheckArgs) -> anyhow::Result<ExitCode> {
+    let report = match check::run(args) {
+        Ok(report) => report,
+        Err(error) => {
+            writeln!(io::stderr(), "error: {}", chain(&error))?;
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    io::stdout().write_all(report.text.as_bytes())?;
+    Ok(if report.found { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn serve(invocation: cli::Invocation) -> anyhow::Result<()> {

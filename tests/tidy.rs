@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// `main.rs` may use that.
 const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["serve", "telemetry"]),
-    ("admission", &["model"]),
+    ("admission", &["model", "serve", "telemetry"]),
     (
         "apiserver",
         &["cluster", "engine", "model", "promql", "serve", "signals", "telemetry", "wire"],
@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "app",
         &[
             "admin",
+            "admission",
             "apiserver",
             "cli",
             "cluster",
@@ -43,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "admission",
             "cluster",
             "config",
             "engine",

@@ -12,6 +12,7 @@ mod yaml;
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::finding::{Finding, Lowered};
@@ -32,7 +33,7 @@ const MAX_CAUSES: usize = 100;
 const MAX_SHOWN: usize = 80;
 
 /// One entry of `details.causes` of a `Status`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cause {
     /// `FieldValueInvalid`, or `FieldValueRequired` where nothing is there.
     pub reason: &'static str,

@@ -88,7 +88,7 @@ pub(super) async fn places(args: &ServingArgs) -> Option<certificates::Settings>
     ))
 }
 
-async fn namespace() -> Option<String> {
+pub(super) async fn namespace() -> Option<String> {
     let variable = std::env::var(NAMESPACE_VARIABLE).ok().filter(|name| !name.is_empty());
     if variable.is_some() {
         return variable;

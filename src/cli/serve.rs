@@ -149,6 +149,10 @@ pub struct ServingArgs {
     #[arg(long, value_name = "PORT", default_value_t = 6443)]
     pub secure_port: u16,
 
+    /// Port of the admission webhooks; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 9443)]
+    pub admission_port: u16,
+
     /// Port of /metrics and the health endpoints in plain HTTP; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub admin_port: u16,
@@ -247,6 +251,8 @@ pub struct Settings {
     pub config: PathBuf,
     /// Where the metrics APIs listen.
     pub secure: SocketAddr,
+    /// Where the admission webhooks listen.
+    pub admission: SocketAddr,
     /// Where the admin endpoints listen.
     pub admin: SocketAddr,
     /// How far back series are listed.
@@ -323,6 +329,7 @@ impl ServeArgs {
         Ok(Settings {
             config: self.config.clone().ok_or(Error::NoConfig)?,
             secure: SocketAddr::new(address, self.serving.secure_port),
+            admission: SocketAddr::new(address, self.serving.admission_port),
             admin: SocketAddr::new(address, self.serving.admin_port),
             max_age,
             shutdown_delay: self.serving.shutdown_delay.unwrap_or(shutdown_delay),

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::apiservices::ApiServices;
+use self::webhooks::Webhooks;
 use super::client::with_paced_watches;
 use super::explain;
 use super::name::NamespacedName;
@@ -31,6 +32,7 @@ use crate::pki::rotation::{Contents, Schedule, Situation, keys};
 use crate::pki::{Provided, Provision};
 
 mod apiservices;
+mod webhooks;
 
 /// Who owns the fields that are applied here.
 const FIELD_MANAGER: &str = "plimsoll-certificates";
@@ -43,8 +45,8 @@ const ROUND: Duration = Duration::from_secs(30);
 pub struct Settings {
     /// The Secret that holds everything.
     pub secret: NamespacedName,
-    /// Our Service: the certificate is for its names, and the APIServices that point to it get
-    /// the bundle.
+    /// Our Service: the certificate is for its names, and the APIServices and webhooks that point
+    /// to it get the bundle.
     pub service: NamespacedName,
     /// How long everything lasts.
     pub schedule: Schedule,
@@ -159,7 +161,8 @@ pub struct Certificates {
     names: Vec<String>,
     secrets: Api<Secret>,
     apiservices: ApiServices,
-    /// The bundle that all APIServices have, and since when.
+    webhooks: Webhooks,
+    /// The bundle that all APIServices and webhooks have, and since when.
     trusted: Option<(String, Instant)>,
     /// The last failure that was told.
     told: Option<String>,
@@ -171,6 +174,7 @@ impl Certificates {
         Self {
             names: settings.names(),
             secrets: Api::namespaced(client.clone(), &settings.secret.namespace),
+            webhooks: Webhooks::new(&client, settings.service.clone()),
             apiservices: ApiServices::new(client, settings.service.clone()),
             settings,
             trusted: None,
@@ -221,6 +225,7 @@ impl Certificates {
         let mut published = Vec::new();
         let outcome = if bundle.is_empty() {
             published = self.apiservices.published().await?;
+            published.extend(self.webhooks.published().await?);
             Ok(())
         } else {
             self.publish(bundle).await
@@ -244,7 +249,10 @@ impl Certificates {
     }
 
     async fn publish(&mut self, bundle: String) -> Result<(), Error> {
-        match self.apiservices.publish(&bundle).await {
+        // Neither is to wait for what is wrong with the other.
+        let apiservices = self.apiservices.publish(&bundle).await;
+        let webhooks = self.webhooks.publish(&bundle).await;
+        match apiservices.and_then(|changed| Ok(changed | webhooks?)) {
             Ok(changed) => {
                 let same = self.trusted.as_ref().is_some_and(|(trusted, _)| *trusted == bundle);
                 if changed || !same {
@@ -305,6 +313,10 @@ enum Error {
         "caBundle of APIService {name} cannot be written; the account needs the verb patch on it"
     )]
     WriteApiService { name: &'static str, source: kube::Error },
+    #[error("the {kind} cannot be read")]
+    ReadWebhooks { kind: &'static str, source: kube::Error },
+    #[error("caBundle of the {kind} cannot be written; the account needs the verb patch on it")]
+    WriteWebhooks { kind: &'static str, source: kube::Error },
     #[error("the API server did not answer within {ROUND:?}")]
     Deadline,
 }
@@ -315,7 +327,9 @@ impl Error {
             Self::Read(error)
             | Self::Write(error)
             | Self::ReadApiService { source: error, .. }
-            | Self::WriteApiService { source: error, .. } => Some(error),
+            | Self::WriteApiService { source: error, .. }
+            | Self::ReadWebhooks { source: error, .. }
+            | Self::WriteWebhooks { source: error, .. } => Some(error),
             Self::Given(_) | Self::Issue(_) | Self::Deadline => None,
         }
     }

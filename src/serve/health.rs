@@ -32,14 +32,28 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct State {
     checks: RwLock<Vec<(&'static str, Arc<AtomicBool>)>>,
-    shutting_down: AtomicBool,
-    beat: ArcSwapOption<Instant>,
+    shutting_down: Arc<AtomicBool>,
+    beat: Arc<ArcSwapOption<Instant>>,
 }
 
 impl Health {
     /// Ready at once, until something is registered.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The readiness of a part of the process: it has the checks that are registered so far, and
+    /// then its own; the end is that of all.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        let checks = self.state.checks.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Self {
+            state: Arc::new(State {
+                checks: RwLock::new(checks),
+                shutting_down: Arc::clone(&self.state.shutting_down),
+                beat: Arc::clone(&self.state.beat),
+            }),
+        }
     }
 
     /// Adds a check that fails until its guard is done. To be called before the first listener
@@ -184,6 +198,23 @@ mod tests {
         pub(crate) fn is_ready(&self) -> bool {
             self.answer(Probe::Readyz, None).0 == StatusCode::OK
         }
+    }
+
+    #[test]
+    fn a_part_waits_for_what_came_before_it_and_for_its_own_alone() {
+        let whole = Health::new();
+        let both = whole.register("certificate");
+        let part = whole.part();
+        let theirs = whole.register("discovery");
+        assert!(!whole.is_ready() && !part.is_ready());
+        both.done();
+        assert!(!whole.is_ready() && part.is_ready());
+        let own = part.register("policy");
+        theirs.done();
+        assert!(whole.is_ready() && !part.is_ready());
+        own.done();
+        whole.shut_down();
+        assert!(!whole.is_ready() && !part.is_ready());
     }
 
     #[track_caller]

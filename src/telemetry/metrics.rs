@@ -22,12 +22,14 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use self::access::Access;
+use self::admission::Admission;
 use self::process::Process;
 use self::requests::{RequestCounts, RequestDurations, Requests};
 use self::watches::WatchSource;
 use super::chain;
 
 mod access;
+mod admission;
 mod labels;
 mod process;
 mod requests;
@@ -36,6 +38,7 @@ mod tests;
 mod watches;
 
 pub use self::access::{Authentication, Authorization, Review};
+pub use self::admission::{AdmissionOutcome, Webhook};
 pub use self::labels::{ApiGroup, DiscoveryOutcome, Operation, QueryOutcome, Verb};
 pub use self::watches::WatchState;
 
@@ -48,6 +51,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Arc<Requests>,
     access: Access,
+    admission: Admission,
     backends: Backends,
     snapshot: Arc<SnapshotSource>,
     watches: Arc<WatchSource>,
@@ -72,6 +76,7 @@ impl Metrics {
         let this = Self {
             requests,
             access: Access::register(&mut registry),
+            admission: Admission::register(&mut registry),
             backends: Backends::register(&mut registry),
             discovery: Discovery::register(&mut registry),
             config_reloads: register(
@@ -142,6 +147,22 @@ impl Metrics {
     pub fn request_panicked(&self, method: &Method, path: &str, cause: &str) {
         self.panics.inc();
         tracing::error!(%method, path, cause, "the request ended in a panic");
+    }
+
+    /// A review was answered.
+    pub fn admission_reviewed(&self, webhook: Webhook, outcome: AdmissionOutcome, took: Duration) {
+        self.admission.reviewed(webhook, outcome, took);
+    }
+
+    /// A rule had a finding. All three are names that the code has, so that they are bounded.
+    pub fn admission_found(&self, rule: &'static str, mode: &'static str, kind: &'static str) {
+        self.admission.found(rule, mode, kind);
+    }
+
+    /// Judging a review panicked; what it was about was let through.
+    pub fn review_panicked(&self, webhook: Webhook, cause: &str) {
+        self.panics.inc();
+        tracing::error!(webhook = webhook.as_str(), cause, "judging a review ended in a panic");
     }
 
     /// A connection is open until the guard is dropped.

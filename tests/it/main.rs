@@ -11,6 +11,7 @@
 
 mod access;
 mod adapter;
+mod admission;
 mod backend;
 mod certificates;
 mod cluster;

@@ -46,8 +46,15 @@ pub(crate) fn plimsoll_binary() -> Result<PathBuf> {
 pub(crate) async fn start_plimsoll(dir: &Path, args: &[String]) -> Result<(Child, Addresses)> {
     let mut command = vec![plimsoll_binary()?.display().to_string()];
     command.extend(
-        ["serve", "--standalone", "--secure-port=0", "--admin-port=0", "--log-format=json"]
-            .map(str::to_owned),
+        [
+            "serve",
+            "--standalone",
+            "--secure-port=0",
+            "--admission-port=0",
+            "--admin-port=0",
+            "--log-format=json",
+        ]
+        .map(str::to_owned),
     );
     command.push(format!("--cert-dir={}", dir.display()));
     command.extend_from_slice(args);

@@ -92,13 +92,13 @@ impl EncodeMetric for RequestDurations {
 
 /// A histogram of durations.
 #[derive(Debug, Default)]
-struct Latency {
+pub(super) struct Latency {
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
 }
 
 impl Latency {
-    fn observe(&self, took: Duration) {
+    pub(super) fn observe(&self, took: Duration) {
         let bucket = BOUNDS.partition_point(|bound| *bound < took);
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -107,7 +107,7 @@ impl Latency {
 
     /// Sum in seconds, count, and the count of each bucket with its upper bound. The count is the
     /// sum of the buckets, so that the two agree while others write.
-    fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
+    pub(super) fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
         let bounds = BOUNDS.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds
             .zip(&self.buckets)

@@ -11,6 +11,7 @@ fn busy() -> Metrics {
     metrics.request(Verb::List, ApiGroup::CustomMetrics, StatusCode::OK, took);
     metrics.request(Verb::Get, ApiGroup::NonResource, StatusCode::IM_A_TEAPOT, Duration::MAX);
     metrics.request_panicked(&Method::GET, "/apis", "index out of bounds");
+    metrics.admission_found("memoryLimit", "deny", "Deployment");
     metrics.handshake_failed(([127, 0, 0, 1], 1).into(), &error);
     metrics.certificate_loaded(now);
     metrics.certificate_reloaded(now);
@@ -66,6 +67,9 @@ fn every_family_has_its_name_and_type() {
     let types: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let expected = BTreeSet::from([
+        "plimsoll_admission_findings counter",
+        "plimsoll_admission_review_duration_seconds histogram",
+        "plimsoll_admission_reviews counter",
         "plimsoll_authentications counter",
         "plimsoll_authorities_last_reload_successful gauge",
         "plimsoll_authorities_reloads counter",

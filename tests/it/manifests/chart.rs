@@ -189,6 +189,7 @@ fn a_values_file_of_prometheus_adapter_means_what_it_meant() {
             "--metrics-relist-interval=30s",
             "--secure-port=6444",
             "--admin-port=8080",
+            "--admission-port=9443",
             "--tls-cert-file=/var/run/plimsoll/tls/tls.crt",
             "--tls-private-key-file=/var/run/plimsoll/tls/tls.key",
             "--authorization-webhook-cache-authorized-ttl=60s",

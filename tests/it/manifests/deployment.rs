@@ -37,7 +37,9 @@ pub(super) fn parse(pod: &Value) -> cli::serve::ServeArgs {
     let arguments = std::iter::once("plimsoll".to_owned()).chain(arguments(pod));
     match cli::parse(arguments).unwrap_or_else(|error| panic!("{error}")) {
         Program::Serve(invocation) => invocation.serve,
-        Program::Certs(_) | Program::Crds | Program::Rules(_) => panic!("it does not serve"),
+        Program::Certs(_) | Program::Check(_) | Program::Crds | Program::Rules(_) => {
+            panic!("it does not serve")
+        }
     }
 }
 
@@ -50,7 +52,11 @@ fn flags_are_of_the_program(pod: &Value) {
 
 fn ports_lead_to_the_listeners(objects: &[Value], pod: &Value) {
     let settings = parse(pod).settings().unwrap();
-    let listeners = json!({"https": settings.secure.port(), "admin": settings.admin.port()});
+    let listeners = json!({
+        "https": settings.secure.port(),
+        "admission": settings.admission.port(),
+        "admin": settings.admin.port(),
+    });
     let container: BTreeMap<_, _> = pod["spec"]["containers"][0]["ports"]
         .as_array()
         .unwrap()
@@ -64,7 +70,10 @@ fn ports_lead_to_the_listeners(objects: &[Value], pod: &Value) {
         .iter()
         .map(|port| (port["name"].as_str().unwrap(), &port["targetPort"]))
         .collect();
-    assert_eq!(json!(service), json!({"https": "https", "admin": "admin"}));
+    assert_eq!(
+        json!(service),
+        json!({"https": "https", "admission": "admission", "admin": "admin"})
+    );
     let ingress = &the(objects, "NetworkPolicy")["spec"]["ingress"];
     let open: Vec<_> = ingress
         .as_array()
@@ -73,7 +82,7 @@ fn ports_lead_to_the_listeners(objects: &[Value], pod: &Value) {
         .flat_map(|rule| rule["ports"].as_array().unwrap())
         .map(|port| &port["port"])
         .collect();
-    assert_eq!(json!(open), json!(["https", "admin"]));
+    assert_eq!(json!(open), json!(["https", "admission", "admin"]));
     for monitor in kind(objects, "ServiceMonitor") {
         assert_eq!(monitor["spec"]["endpoints"][0]["port"], "admin");
         assert_eq!(monitor["spec"]["endpoints"][0]["path"], "/metrics");
@@ -216,7 +225,7 @@ fn prometheus_may_be_reached_where_the_flag_says_it_is() {
     let port = json!([{"port": url.port().unwrap(), "protocol": "TCP"}]);
     assert!(egress.iter().any(|rule| rule["to"] == peer && rule["ports"] == port));
     // The same Prometheus scrapes.
-    assert_eq!(policy["ingress"][1]["from"], peer);
+    assert_eq!(policy["ingress"][2]["from"], peer);
 }
 
 #[test]

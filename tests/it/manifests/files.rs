@@ -136,7 +136,8 @@ fn every_file_of_a_kustomization_is_listed_in_it() {
 #[test]
 fn kustomize_builds_the_base_with_each_component_and_with_all() {
     let test = "building the kustomizations";
-    let components = ["resource-metrics", "monitoring", "without-external-metrics"];
+    let components =
+        ["resource-metrics", "monitoring", "without-external-metrics", "admission", "mutation"];
     let all = [components.as_slice(), &["cert-manager"]].concat();
     for components in components.map(|one| vec![one]).into_iter().chain([vec!["cert-manager"], all])
     {

@@ -114,10 +114,23 @@ impl Client {
         target: &str,
         headers: &[(&str, &str)],
     ) -> Answer {
+        self.send_body(method, target, headers, Bytes::new()).await
+    }
+
+    /// Any method with a body over HTTP/1.1.
+    pub(crate) async fn send_body(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Answer {
         let stream = self.connect(&[b"http/1.1"]).await;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let answer = sender.send_request(request(method, target, self.address, headers));
+        let request =
+            request(method, target, self.address, headers).map(|_| Full::<Bytes>::from(body));
+        let answer = sender.send_request(request);
         collect(tokio::time::timeout(PATIENCE, answer).await.expect(target).expect(target)).await
     }
 

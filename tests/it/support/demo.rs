@@ -114,7 +114,7 @@ impl Typed {
     pub(crate) fn start<'a>(directory: &Path, arguments: impl Iterator<Item = &'a str>) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
             .args(arguments)
-            .args(["--secure-port=0", "--admin-port=0", "--log-format=json"])
+            .args(["--secure-port=0", "--admission-port=0", "--admin-port=0", "--log-format=json"])
             .current_dir(directory)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

@@ -24,6 +24,8 @@ pub(crate) struct Plimsoll {
     log: Arc<Mutex<Vec<Value>>>,
     /// Where the metrics APIs are served.
     pub(crate) secure: SocketAddr,
+    /// Where the admission webhooks are served.
+    pub(crate) admission: SocketAddr,
     /// Where the admin endpoints are served.
     pub(crate) admin: SocketAddr,
 }
@@ -68,9 +70,10 @@ impl Plimsoll {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let addresses = follow(&mut child, Arc::clone(&log));
-        let next = || addresses.recv_timeout(PATIENCE);
-        match next().and_then(|secure| Ok((secure, next()?))) {
-            Ok((secure, admin)) => Ok(Self { child, directory, log, secure, admin }),
+        match listening(&addresses) {
+            Ok([secure, admission, admin]) => {
+                Ok(Self { child, directory, log, secure, admission, admin })
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 Err((child.wait().unwrap(), log.lock().unwrap().clone()))
             }
@@ -98,6 +101,12 @@ impl Plimsoll {
     pub(crate) fn client(&self) -> Client {
         let certificate = fs::read_to_string(self.path("apiserver.crt")).unwrap();
         Client::new(self.secure, &certificate)
+    }
+
+    /// A client of the admission port.
+    pub(crate) fn admission_client(&self) -> Client {
+        let certificate = fs::read_to_string(self.path("apiserver.crt")).unwrap();
+        Client::new(self.admission, &certificate)
     }
 
     /// A path in its directory.
@@ -170,7 +179,13 @@ fn command(start: &Start<'_>, directory: &Path) -> Command {
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     command
-        .args(["serve", "--log-format=json", "--secure-port=0", "--admin-port=0"])
+        .args([
+            "serve",
+            "--log-format=json",
+            "--secure-port=0",
+            "--admin-port=0",
+            "--admission-port=0",
+        ])
         .args(["--config={dir}/config.yaml", "--cert-dir={dir}"].map(inside))
         .args(["--prometheus-url", start.prometheus]);
     if start.kubeconfig.is_empty() {
@@ -189,6 +204,15 @@ fn command(start: &Start<'_>, directory: &Path) -> Command {
     command
 }
 
+/// What it says before it serves.
+const SERVING: [&str; 3] = ["serving the metrics APIs", "serving admission", "serving admin"];
+
+/// The addresses of all that it serves, in the order of [`SERVING`].
+fn listening(addresses: &Receiver<SocketAddr>) -> Result<[SocketAddr; 3], RecvTimeoutError> {
+    let next = || addresses.recv_timeout(PATIENCE);
+    Ok([next()?, next()?, next()?])
+}
+
 /// Collects the log, and sends each address that it says is being served.
 fn follow(child: &mut Child, log: Arc<Mutex<Vec<Value>>>) -> Receiver<SocketAddr> {
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -197,7 +221,7 @@ fn follow(child: &mut Child, log: Arc<Mutex<Vec<Value>>>) -> Receiver<SocketAddr
         for line in lines.map_while(Result::ok) {
             let entry = serde_json::from_str(&line).unwrap_or(Value::String(line));
             let message = entry["message"].as_str().unwrap_or_default();
-            if ["serving the metrics APIs", "serving admin"].contains(&message) {
+            if SERVING.contains(&message) {
                 let address = entry["address"].as_str().unwrap().parse().unwrap();
                 let _nobody_waits = found.send(address);
             }
