@@ -80,7 +80,11 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     observe(&engine, &metrics);
     let (changed, config) = watch::channel(Arc::new(config));
     let stop = shutdown.stopped();
-    tasks::spawn_until(stop.clone(), "refresh", refresh::run(Arc::clone(&engine)));
+    tasks::spawn_until(
+        stop.clone(),
+        "refresh",
+        refresh::run(Arc::clone(&engine), Arc::clone(&metrics)),
+    );
     let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());

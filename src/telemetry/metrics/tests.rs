@@ -81,6 +81,8 @@ fn every_family_has_its_name_and_type() {
         "plimsoll_connections gauge",
         "plimsoll_demands gauge",
         "plimsoll_discovery_last_success_timestamp_seconds gauge",
+        "plimsoll_evaluations counter",
+        "plimsoll_slow_metrics gauge",
         "plimsoll_discovery_metrics gauge",
         "plimsoll_discovery_outcomes counter",
         "plimsoll_panics counter",
