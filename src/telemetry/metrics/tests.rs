@@ -24,6 +24,7 @@ fn busy() -> Metrics {
     metrics.discovery_succeeded("rules[1]", 0, 0, now);
     metrics.discovery_failed("rules[2]");
     metrics.discovery_expired("rules[2]", 4, 0);
+    metrics.evaluated(EvaluationOutcome::Partial);
     metrics.authenticated(Authentication::Token);
     metrics.authorized(Authorization::Denied);
     metrics.reviewed(Review::Token, true);
