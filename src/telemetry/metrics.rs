@@ -57,7 +57,7 @@ pub struct Metrics {
     config_reloads: Family<OutcomeLabel, Counter>,
     config_last_reload_successful: Gauge,
     evaluations: Family<OutcomeLabel, Counter>,
-    slow_metrics: Gauge,
+    slow: Gauge,
     certificate_reloads: Family<OutcomeLabel, Counter>,
     certificate_expiry: Gauge,
     connections: Gauge,
@@ -93,7 +93,7 @@ impl Metrics {
                 "plimsoll_evaluations",
                 "Evaluations of a metric, by whether all, some or none of its namespaces succeeded",
             ),
-            slow_metrics: register(
+            slow: register(
                 &mut registry,
                 "plimsoll_slow_metrics",
                 "Metrics that are refreshed less often than wanted, as the backend is slow",
@@ -227,7 +227,7 @@ impl Metrics {
 
     /// This many metrics are refreshed less often than wanted; the cause is logged for each.
     pub fn refreshed_slowly(&self, metrics: usize) {
-        self.slow_metrics.set(i64::try_from(metrics).unwrap_or(i64::MAX));
+        self.slow.set(i64::try_from(metrics).unwrap_or(i64::MAX));
     }
 
     /// Discovery of a rule's series failed; its last result stays for now.
