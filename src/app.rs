@@ -91,7 +91,8 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
     observe(&engine, &metrics);
     let stop = shutdown.stopped();
-    tasks::spawn_until(stop.clone(), "refresh", refresh::run(Arc::clone(&engine)));
+    let refresh = refresh::run(Arc::clone(&engine), Arc::clone(&metrics));
+    tasks::spawn_until(stop.clone(), "refresh", refresh);
     let cluster =
         Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
     cluster.warm_up(stop.clone());

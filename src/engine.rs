@@ -205,7 +205,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     /// The age of the oldest answer that is being served.
     pub fn oldest_answer(&self) -> Option<Duration> {
         let tables = self.tables.all();
-        let ages = tables.iter().flat_map(|table| {
+        let ages = tables.iter().filter_map(|table| {
             let evaluated =
                 |outcome: &Arc<Outcome>| Some(outcome.as_ref().as_ref().ok()?.evaluated);
             table.parts().values().filter_map(evaluated).min()

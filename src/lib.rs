@@ -51,17 +51,20 @@
 //! interval, and joins rules, series and kinds into a [`Catalog`](engine::catalog::Catalog) of
 //! what is served. It runs at once when a changed configuration file has been taken up.
 //!
-//! **Refresh**, in the background: each [`Demand`](engine::demand::Demand) that somebody has had
-//! lately is [planned](engine::plan), asked of the backend and [evaluated](engine::evaluate) every
-//! refresh interval, and the outcome, answer or error, is put into the demand's
-//! [`Slot`](engine::demand::Slot).
+//! **Refresh**, in the background: what autoscalers will ask for and what somebody has asked for
+//! lately is an [`Interest`](engine::table::Interest) in a namespace of a
+//! [`Table`](engine::table::Table): the values of one metric of one kind in all namespaces where
+//! somebody needs it. Each table is [planned](engine::plan) as the fewest queries that answer it,
+//! asked of the backend, [evaluated](engine::evaluate) every
+//! [refresh](engine::refresh) interval, and published whole.
 //!
 //! **Read**, the hot way: TLS → [who asks and whether they may](apiserver::access) →
-//! [what for](apiserver::path) → the demand's slot → [`wire`]. No call over the network and no
-//! lock, but for a verdict on a token or on access that is not known yet, and for the first
+//! [what for](apiserver::path) → the demand's [`Slot`](engine::demand::slots::Slot), which knows
+//! the table → [the objects that are meant](engine::read) → [`wire`]. No call over the network and
+//! no lock, but for a verdict on a token or on access that is not known yet, and for the first
 //! request for something: that waits, with a deadline, for one evaluation which all who ask for
 //! the same share. Documents of discovery are written once for a catalog and then copied from
-//! memory.
+//! memory, and so is an answer that is asked for again before there is a new one.
 //!
 //! # Always true
 //!

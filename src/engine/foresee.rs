@@ -33,10 +33,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         pauses.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             pauses.tick().await;
-            let is_changed = match autoscalers.has_changed() {
-                Ok(is_changed) => is_changed,
-                Err(_) => return,
-            };
+            let Ok(is_changed) = autoscalers.has_changed() else { return };
             if is_changed || self.foreseen_with() != self.catalog().number() {
                 let current = Arc::clone(&autoscalers.borrow_and_update());
                 self.foresee(&current);

@@ -17,6 +17,7 @@ use crate::engine::error::Error;
 use crate::engine::plan;
 use crate::engine::ports::{Backend, Inventory};
 use crate::engine::table::{Outcome, Parts, Table};
+use crate::telemetry::metrics::{EvaluationOutcome, Metrics};
 
 /// How long a demand lasts after its last request. The HPA controller asks every 15 s.
 const IDLE_TIME: Duration = Duration::from_mins(5);
@@ -33,7 +34,7 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Evaluates what is needed for as long as it runs. With a refresh interval of zero nothing is
 /// kept, so nothing is to be done.
-pub async fn run<B: Backend, I: Inventory>(engine: Arc<Engine<B, I>>) {
+pub async fn run<B: Backend, I: Inventory>(engine: Arc<Engine<B, I>>, metrics: Arc<Metrics>) {
     if engine.settings.refresh_interval.is_zero() {
         return std::future::pending().await;
     }
@@ -48,7 +49,12 @@ pub async fn run<B: Backend, I: Inventory>(engine: Arc<Engine<B, I>>) {
         tokio::select! {
             biased;
             Some(done) = running.join_next() => match done {
-                Ok(done) => schedule.done(done),
+                Ok(done) => {
+                    metrics.evaluated(done.outcome);
+                    schedule.done(done);
+                    let slow = schedule.known.values().filter(|known| known.is_slow).count();
+                    metrics.refreshed_slowly(slow);
+                }
                 // The process ends with the task that panics.
                 Err(error) => if let Ok(panic) = error.try_into_panic() {
                     std::panic::resume_unwind(panic)
@@ -111,6 +117,7 @@ struct Done {
     table: Arc<Table>,
     is_refresh: bool,
     started: Instant,
+    outcome: EvaluationOutcome,
 }
 
 impl Schedule {
@@ -172,7 +179,7 @@ impl Schedule {
         }
     }
 
-    fn done(&mut self, Done { table, is_refresh, started }: Done) {
+    fn done(&mut self, Done { table, is_refresh, started, .. }: Done) {
         if is_refresh {
             self.refreshing -= 1;
         } else {
@@ -185,7 +192,8 @@ impl Schedule {
             let took = now.duration_since(started);
             known.note_lateness(took, self.interval, &table);
             // A backend that needs longer than the interval has as long a rest.
-            let pause = if took > self.interval { took } else { self.interval - took };
+            let pause =
+                if took > self.interval { took } else { self.interval.saturating_sub(took) };
             let due = if is_refresh { now + pause } else { now };
             known.due = Some(due);
             self.due.insert((due, table.number), Arc::downgrade(&table));
@@ -222,9 +230,23 @@ async fn evaluate<B: Backend, I: Inventory>(
 ) -> Done {
     let started = Instant::now();
     let parts = engine.compute(&table, &namespaces).await;
+    let outcome = outcome(&parts);
     tell(&table, &parts);
     table.publish(parts);
-    Done { table, is_refresh, started }
+    Done { table, is_refresh, started, outcome }
+}
+
+/// How an evaluation went for all namespaces together.
+fn outcome(parts: &Parts) -> EvaluationOutcome {
+    let is_failure = |outcome: &&Arc<Outcome>| match &***outcome {
+        Ok(part) => part.failure.is_some(),
+        Err(_) => true,
+    };
+    match parts.values().filter(is_failure).count() {
+        0 => EvaluationOutcome::Success,
+        failures if failures < parts.len() => EvaluationOutcome::Partial,
+        _ => EvaluationOutcome::Failure,
+    }
 }
 
 /// Logs a failure when it begins or changes, and its end, once for all namespaces.

@@ -27,6 +27,7 @@ use crate::model::selector::Selector;
 use crate::model::value::{Point, QueryResult, Sample, Series, SeriesNames};
 use crate::promql::fixtures;
 use crate::promql::rule::DEFAULT_BACKEND;
+use crate::telemetry::metrics::Metrics;
 
 const REFRESH: Duration = Duration::from_secs(5);
 
@@ -199,7 +200,7 @@ fn start(inventory: FakeInventory, config_text: &str, settings: Settings) -> Fak
     let engine = Arc::new(Engine::new(FakeBackend::default(), inventory, settings));
     let labels: &[&str] = &["namespace", "pod", "service"];
     engine.publish_catalog(catalog(&config(config_text), &[("requests", labels)], &["depth"]));
-    tokio::spawn(refresh::run(Arc::clone(&engine)));
+    tokio::spawn(refresh::run(Arc::clone(&engine), Arc::new(Metrics::new())));
     engine
 }
 

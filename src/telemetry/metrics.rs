@@ -39,7 +39,9 @@ mod watches;
 
 pub use self::access::{Authentication, Authorization, Review};
 pub use self::admission::{AdmissionOutcome, Webhook};
-pub use self::labels::{ApiGroup, DiscoveryOutcome, Operation, QueryOutcome, Verb};
+pub use self::labels::{
+    ApiGroup, DiscoveryOutcome, EvaluationOutcome, Operation, QueryOutcome, Verb,
+};
 pub use self::watches::WatchState;
 
 /// The `Content-Type` of [`Metrics::encode`].
@@ -58,6 +60,8 @@ pub struct Metrics {
     discovery: Discovery,
     config_reloads: Family<OutcomeLabel, Counter>,
     config_last_reload_successful: Gauge,
+    evaluations: Family<OutcomeLabel, Counter>,
+    slow: Gauge,
     certificate_reloads: Family<OutcomeLabel, Counter>,
     certificate_expiry: Gauge,
     connections: Gauge,
@@ -88,6 +92,16 @@ impl Metrics {
                 &mut registry,
                 "plimsoll_config_last_reload_successful",
                 "Whether the configuration as it is now is in force",
+            ),
+            evaluations: register(
+                &mut registry,
+                "plimsoll_evaluations",
+                "Evaluations of a metric, by whether all, some or none of its namespaces succeeded",
+            ),
+            slow: register(
+                &mut registry,
+                "plimsoll_slow_metrics",
+                "Metrics that are refreshed less often than wanted, as the backend is slow",
             ),
             certificate_reloads: register(
                 &mut registry,
@@ -225,6 +239,16 @@ impl Metrics {
         let known = i64::try_from(known).unwrap_or(i64::MAX);
         self.discovery.metrics.get_or_create(&rule).set(known);
         self.discovery.last_success.get_or_create(&rule).set(now.as_second());
+    }
+
+    /// A metric was evaluated.
+    pub fn evaluated(&self, outcome: EvaluationOutcome) {
+        self.evaluations.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+    }
+
+    /// This many metrics are refreshed less often than wanted; the cause is logged for each.
+    pub fn refreshed_slowly(&self, metrics: usize) {
+        self.slow.set(i64::try_from(metrics).unwrap_or(i64::MAX));
     }
 
     /// Discovery of a rule's series failed; its last result stays for now.

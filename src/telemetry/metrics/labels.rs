@@ -170,3 +170,25 @@ impl DiscoveryOutcome {
         }
     }
 }
+
+/// How the evaluation of a metric went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvaluationOutcome {
+    /// In no namespace.
+    Failure,
+    /// In some namespaces.
+    Partial,
+    /// In all namespaces.
+    Success,
+}
+
+impl EvaluationOutcome {
+    /// The label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failure => "failure",
+            Self::Partial => "partial",
+            Self::Success => "success",
+        }
+    }
+}

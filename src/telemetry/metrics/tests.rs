@@ -25,6 +25,7 @@ fn busy() -> Metrics {
     metrics.discovery_succeeded("rules[1]", 0, 0, now);
     metrics.discovery_failed("rules[2]");
     metrics.discovery_expired("rules[2]", 4, 0);
+    metrics.evaluated(EvaluationOutcome::Partial);
     metrics.authenticated(Authentication::Token);
     metrics.authorized(Authorization::Denied);
     metrics.reviewed(Review::Token, true);
@@ -85,6 +86,8 @@ fn every_family_has_its_name_and_type() {
         "plimsoll_connections gauge",
         "plimsoll_demands gauge",
         "plimsoll_discovery_last_success_timestamp_seconds gauge",
+        "plimsoll_evaluations counter",
+        "plimsoll_slow_metrics gauge",
         "plimsoll_discovery_metrics gauge",
         "plimsoll_discovery_outcomes counter",
         "plimsoll_panics counter",
