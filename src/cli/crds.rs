@@ -41,6 +41,10 @@ fn strip(value: &mut Value) {
             if fields.get("additionalProperties") == Some(&Value::Bool(false)) {
                 fields.remove("additionalProperties");
             }
+            // What an empty default says, absence says too, and it need not fit the schema.
+            if matches!(fields.get("default"), Some(Value::String(text)) if text.is_empty()) {
+                fields.remove("default");
+            }
             // An API server leaves out a null where none is allowed.
             if fields.get("nullable") == Some(&Value::Bool(true)) {
                 fields.remove("nullable");
