@@ -26,6 +26,8 @@ pub(crate) struct Addresses {
     /// The metrics APIs, over TLS.
     pub(crate) secure: SocketAddr,
     /// The webhooks, over TLS.
+    /// The webhooks, over TLS.
+    #[allow(dead_code, reason = "the demo has no use for it")]
     pub(crate) admission: SocketAddr,
     /// Health and /metrics, in plain HTTP.
     pub(crate) admin: SocketAddr,
