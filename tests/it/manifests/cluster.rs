@@ -8,7 +8,7 @@ use k8s_openapi::ByteString;
 
 use super::chart::render;
 use super::files::{repository, text};
-use crate::support::control_plane::{Authorities, ControlPlane};
+use crate::support::control_plane::{Authorities, ControlPlane, Ways};
 use crate::support::pki::Authority;
 use crate::support::plimsoll::{Plimsoll, Start, wait_until};
 use crate::support::prometheus::FakePrometheus;
@@ -62,7 +62,7 @@ async fn control_plane(test: &str) -> Option<ControlPlane> {
     }
     let (front_proxy, users) = (Authority::new(), Authority::new());
     let authorities = Authorities { front_proxy: &front_proxy, users: &users };
-    let plane = ControlPlane::start_whole(test, authorities).await;
+    let plane = ControlPlane::start_whole(test, authorities, Ways::default()).await;
     if plane.is_none() {
         println!("(setup-envtest use -p path prints a directory with them, a kind node has them)");
     }
