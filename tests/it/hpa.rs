@@ -242,14 +242,18 @@ async fn nothing_that_ends_moves_a_replica(world: &mut World) {
         let patch = r#"{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":60}}}}"#;
         world.kubectl.run(&format!("patch hpa {app} -n {NAMESPACE} -p {patch}")).await;
     }
-    let away = std::env::var("PLIMSOLL_TEST_OUTAGE_SECONDS").map(|it| it.parse().unwrap());
-    let away = Duration::from_secs(away.unwrap_or(5));
-    disrupt(world, &format!("Prometheus away for {away:?}"), async |world| {
+    disrupt(world, &format!("Prometheus away for {:?}", outage()), async |world| {
         world.prometheus.stop();
-        tokio::time::sleep(away).await;
+        tokio::time::sleep(outage()).await;
         world.prometheus.start_again();
     })
     .await;
+}
+
+/// How long something is away: `PLIMSOLL_TEST_OUTAGE_SECONDS`, else as long as a test has time.
+fn outage() -> Duration {
+    let seconds = std::env::var("PLIMSOLL_TEST_OUTAGE_SECONDS");
+    Duration::from_secs(seconds.map_or(5, |seconds| seconds.parse().unwrap()))
 }
 
 /// Does it, waits until client and HPAs are served again, and tells what it did to them.

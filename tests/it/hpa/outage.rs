@@ -7,7 +7,7 @@ use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
 use super::world::World;
-use super::{active_hpas, conditions, deploy};
+use super::{active_hpas, conditions, deploy, outage};
 use crate::support::control_plane::Ways;
 use crate::support::pki::Authority;
 
@@ -99,7 +99,12 @@ async fn case_139_while_nobody_serves_hpas_say_so_and_hold(world: &mut World) {
             conditions(world, "ScalingActive").await[APP]["status"] == "False"
         })
         .await;
-    println!("{}", conditions(world, "ScalingActive").await[APP]["message"]);
+    tokio::time::sleep(outage()).await;
+    let message = conditions(world, "ScalingActive").await[APP]["message"].to_string();
+    // The controller asks for versions again once a minute, and then it finds none.
+    let reasons = ["currently unable to handle the request", "no known available metric versions"];
+    assert!(reasons.iter().any(|reason| message.contains(reason)), "{message}");
+    println!("after {:?}: {message}", outage());
     assert_eq!(world.workload.pods(APP), 1);
 
     world.replicas.add().await;
