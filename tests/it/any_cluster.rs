@@ -62,7 +62,7 @@ impl Drop for Made {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), &self.objects).unwrap();
         let mut delete = Command::new("kubectl");
-        delete.args(["delete", "--ignore-not-found", "--wait=false", "-f"]).arg(file.path());
+        delete.args(["delete", "--ignore-not-found", "--timeout=60s", "-f"]).arg(file.path());
         let deleted = delete.env("KUBECONFIG", &self.kubeconfig).stdout(Stdio::null()).status();
         assert!(deleted.unwrap().success());
     }
