@@ -1,5 +1,5 @@
 //! The replicas of ours, side by side as a Deployment has them, and what leads to those that are
-//! ready: an EndpointSlice, as Kubernetes' controller writes it, or a balancer of connections in the
+//! ready: an `EndpointSlice`, as Kubernetes' controller writes it, or a balancer of connections in the
 //! place of kube-proxy.
 //!
 //! Each replica is at an address of loopback of its own, and all at the same port, which the
@@ -124,7 +124,7 @@ impl Replicas {
         self.places.lock().unwrap().retain(|place| place.secure != replica.secure);
     }
 
-    /// Keeps a Service with an EndpointSlice of the ready ones. A slice of IPv4 addresses refuses
+    /// Keeps a Service with an `EndpointSlice` of the ready ones. A slice of IPv4 addresses refuses
     /// loopback, one of names does not.
     pub(crate) async fn follow_in_a_slice(&mut self) {
         let ports = json!([{"name": "https", "port": 443, "targetPort": self.port}]);
