@@ -24,6 +24,7 @@ pub mod demand;
 pub mod discovery;
 pub mod error;
 pub mod evaluate;
+pub mod failures;
 pub mod foresee;
 pub mod plan;
 pub mod ports;
@@ -80,7 +81,7 @@ pub struct Engine<B, I> {
     demands: Demands,
     decisions: Decisions,
     tables: Tables,
-    foreseen: Mutex<Foreseen>,
+    foreseen: Mutex<Arc<Foreseen>>,
 }
 
 impl<B: Backend, I: Inventory> Engine<B, I> {

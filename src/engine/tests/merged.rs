@@ -177,8 +177,8 @@ async fn what_an_autoscaler_will_ask_for_is_there_before_it_asks() {
         metrics: vec![MetricSource::Pods(metric)],
         utilization: Vec::new(),
     });
-    engine.foresee(std::slice::from_ref(&autoscaler));
-    assert!(engine.warmed(Duration::from_secs(5)).await);
+    engine.foresee([&autoscaler]);
+    assert!(engine.warmed(Instant::now() + Duration::from_secs(5)).await);
     assert_eq!(engine.backend().asked(), 1);
     assert_eq!(values(&engine, &pod("web-0")).await, Ok(pairs(&[("web-0", "3")])));
     assert_eq!(engine.backend().asked(), 1);
@@ -186,7 +186,7 @@ async fn what_an_autoscaler_will_ask_for_is_there_before_it_asks() {
     sleep(Duration::from_mins(20)).await;
     let asked = engine.backend().asked();
     assert!(asked > 200, "it does not lapse: {asked}");
-    engine.foresee(&[]);
+    engine.foresee([]);
     sleep(REFRESH * 2).await;
     let asked = engine.backend().asked();
     sleep(REFRESH * 10).await;
