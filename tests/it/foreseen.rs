@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use crate::support::control_plane::ControlPlane;
+use crate::support::kubectl::Kubectl;
 use crate::support::kubernetes::{FakeKubernetes, resource};
 use crate::support::pki::Authority;
 use crate::support::plimsoll::{Plimsoll, Start, wait_until};
@@ -114,4 +116,66 @@ async fn readiness_does_not_wait_for_ever_for_a_backend_or_an_api_server_that_ha
         .await;
         wait_until("it is ready", async || ready().await.status == 200).await;
     }
+}
+
+/// Type, reason, count and note of each of our Events.
+async fn told(kubectl: &Kubectl) -> Vec<String> {
+    let list = kubectl.json("get events.events.k8s.io -n shop -o json").await;
+    let ours = list["items"].as_array().unwrap().iter();
+    let ours = ours.filter(|event| event["reportingController"] == "plimsoll.dev/plimsoll");
+    let line = |event: &Value| {
+        let text = |key: &str| event[key].as_str().unwrap().to_owned();
+        let count = event["series"]["count"].as_i64().unwrap_or(1);
+        format!("{} {} {count} {}", text("type"), text("reason"), text("note"))
+    };
+    let mut lines: Vec<_> = ours.map(line).collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_tell_an_autoscaler_once_that_its_metric_fails_and_that_it_is_back() {
+    let name = "two_replicas_tell_an_autoscaler_once_that_its_metric_fails_and_that_it_is_back";
+    let Some(plane) = ControlPlane::start(name).await else { return };
+    let kubeconfig = plane.kubeconfig("lab");
+    let Some(kubectl) = Kubectl::new(&kubeconfig) else { return };
+    kubectl.run("create namespace shop").await;
+    kubectl.create(&autoscaler().to_string()).await;
+    let prometheus = prometheus().await;
+    let url = prometheus.url().to_string();
+    let pair = Authority::new().issue_for(&["plimsoll.plimsoll.svc", "127.0.0.1"]);
+    let start = || {
+        Plimsoll::start(Start {
+            config: CONFIG,
+            prometheus: &url,
+            kubeconfig: &kubeconfig,
+            files: &[("apiserver.crt", &pair.cert), ("apiserver.key", &pair.key)],
+            flags: &[
+                "--service=default/plimsoll",
+                "--tls-cert-file={dir}/apiserver.crt",
+                "--tls-private-key-file={dir}/apiserver.key",
+                "--refresh-interval=1s",
+            ],
+            ..Start::default()
+        })
+    };
+    let _replicas = [start().await, start().await];
+
+    prometheus.answer_all(Answer::error(422, "execution", "too many samples"));
+    let mut expected = vec![format!(
+        "Warning PlimsollMetricUnavailable 1 pods/requests: backend default ({}:{}): Prometheus \
+         answered 422 execution: too many samples (asked by rules[0]: \
+         sum(requests{{namespace=\"shop\"}}) by (namespace,pod))",
+        prometheus.url().host_str().unwrap(),
+        prometheus.url().port().unwrap(),
+    )];
+    wait_until("the failure is told", async || told(&kubectl).await == expected).await;
+    prometheus.answer_all(good());
+    expected.insert(
+        0,
+        "Normal PlimsollMetricAvailable 1 pods/requests: it has a value again".to_owned(),
+    );
+    wait_until("the end of it is told", async || told(&kubectl).await == expected).await;
+    let described = kubectl.run("describe hpa web -n shop").await;
+    assert!(described.contains("PlimsollMetricUnavailable"), "{described}");
 }
