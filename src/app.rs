@@ -8,6 +8,7 @@ mod admission;
 mod certificates;
 mod lease;
 mod reload;
+mod signals;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use crate::cluster::file::FileInventory;
 use crate::cluster::watch::WatchInventory;
 use crate::cluster::{self, AnyInventory, client};
 use crate::config::Config;
-use crate::engine::discovery::{Discovery, Schedule};
+use crate::engine::discovery::{Discovery, Schedule, Signals};
 use crate::engine::{self, Engine, refresh};
 use crate::prometheus::{Backends, Definition};
 use crate::promql::rule::DEFAULT_BACKEND;
@@ -96,7 +97,10 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let cluster =
         Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
     cluster.warm_up(stop.clone());
-    let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
+    let (declared, signals) = watch::channel(Arc::new(config.borrow().signals.clone()));
+    tasks::spawn_until(stop.clone(), "signals", signals::follow(config.clone(), declared));
+    let discovery =
+        discovery(&args, &settings, &engine, config, signals, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());
     let tls = certificate.config();
@@ -235,6 +239,7 @@ fn discovery(
     settings: &Settings,
     engine: &Arc<AppEngine>,
     config: watch::Receiver<Arc<Config>>,
+    signals: watch::Receiver<Signals>,
     metrics: &Arc<Metrics>,
     discovered: Pending,
 ) -> impl Future<Output = ()> + use<> {
@@ -242,7 +247,7 @@ fn discovery(
         relist_interval: args.prometheus.metrics_relist_interval,
         max_age: settings.max_age,
     };
-    let discovery = Discovery::new(Arc::clone(engine), config, schedule, Arc::clone(metrics));
+    let discovery = Discovery::new(Arc::clone(engine), config, signals, schedule, Arc::clone(metrics));
     let (listed, first_listing) = tokio::sync::oneshot::channel();
     let ready = async move {
         if tokio::time::timeout(FIRST_LISTING_DEADLINE, first_listing).await.is_err() {
