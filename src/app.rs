@@ -9,6 +9,7 @@ mod certificates;
 mod lease;
 mod reload;
 mod reports;
+mod signals;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use anyhow::Context as _;
 use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -104,7 +105,15 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let cluster =
         Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
     cluster.warm_up(stop.clone());
-    let discovery = discovery(&args, &settings, &engine, config, &metrics, [discovered, warm]);
+    let declared = signals::start(&engine, config.clone(), &stop);
+    let resolved = declared.resolved.clone();
+    let schedule = Schedule {
+        relist_interval: args.prometheus.metrics_relist_interval,
+        max_age: settings.max_age,
+    };
+    let listings =
+        Discovery::new(Arc::clone(&engine), config, declared.signals, schedule, metrics.clone());
+    let discovery = discover(Arc::clone(&engine), listings, declared.in_force, [discovered, warm]);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     let foresee = foresee(Arc::clone(&engine));
     tasks::spawn_until(stop.clone(), "autoscalers", foresee);
@@ -113,7 +122,9 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let fresh = certificate.keep_fresh(certified, stop.clone());
     tasks::spawn_until(stop.clone(), "serving certificate", fresh);
     let lease = leadership.zip(client).map(|(leadership, client)| {
-        Reports::start(client, &leadership, &stop).tell_of_failures(&engine, &stop);
+        let reports = Reports::start(client, &leadership, &stop);
+        reports.tell_of_failures(&engine, &stop);
+        reports.tell_of_signals(&engine, resolved, &stop);
         if let Some(keeper) = keeper {
             keeper.start(leadership.held.clone(), &stop);
         }
@@ -241,22 +252,18 @@ fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
     });
 }
 
-fn discovery(
-    args: &ServeArgs,
-    settings: &Settings,
-    engine: &Arc<AppEngine>,
-    config: watch::Receiver<Arc<Config>>,
-    metrics: &Arc<Metrics>,
+/// Lists for ever, and says when what is listed first is in force and the answers to what the
+/// autoscalers ask for are there.
+async fn discover(
+    engine: Arc<AppEngine>,
+    listings: Discovery<Backends, AnyInventory>,
+    declared: oneshot::Receiver<()>,
     [discovered, warm]: [Pending; 2],
-) -> impl Future<Output = ()> + use<> {
-    let schedule = Schedule {
-        relist_interval: args.prometheus.metrics_relist_interval,
-        max_age: settings.max_age,
-    };
-    let discovery = Discovery::new(Arc::clone(engine), config, schedule, Arc::clone(metrics));
-    let (listed, first_listing) = tokio::sync::oneshot::channel();
-    let engine = Arc::clone(engine);
-    let ready = async move {
+) {
+    // Where the task that says so is gone, the process ends.
+    let _gone = declared.await;
+    let (listed, first_listing) = oneshot::channel();
+    let ready = async {
         if tokio::time::timeout(FIRST_LISTING_DEADLINE, first_listing).await.is_err() {
             warn!("the series are not listed yet; serving without");
         }
@@ -267,9 +274,7 @@ fn discovery(
         }
         warm.done();
     };
-    async {
-        tokio::join!(discovery.run(listed), ready);
-    }
+    tokio::join!(listings.run(listed), ready);
 }
 
 /// Follows what the autoscalers will ask for.

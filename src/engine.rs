@@ -26,10 +26,12 @@ pub mod error;
 pub mod evaluate;
 pub mod failures;
 pub mod foresee;
+pub mod origin;
 pub mod plan;
 pub mod ports;
 pub mod read;
 pub mod refresh;
+pub mod signals;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -228,9 +230,9 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
 /// Whether an answer may have to change although nothing was evaluated: values of earlier times
 /// get too old.
 fn outcome_ages(outcome: &Outcome) -> bool {
-    let Ok(Part { values: Values::Objects(rule, _) | Values::Series(rule, _), .. }) = outcome
+    let Ok(Part { values: Values::Objects(origin, _) | Values::Series(origin, _), .. }) = outcome
     else {
         return false;
     };
-    matches!(rule.no_data, NoData::LastKnown { .. })
+    matches!(origin.no_data(), NoData::LastKnown { .. })
 }

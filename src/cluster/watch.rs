@@ -226,6 +226,22 @@ impl Inventory for WatchInventory {
             }
         }
     }
+
+    async fn selecting_services(&self) -> Result<Option<Arc<Objects<Service>>>, InventoryError> {
+        let mut services = self.services();
+        if let Some(services) = services.borrow().as_ref() {
+            return Ok(Some(Arc::clone(services)));
+        }
+        let first = timeout(FIRST_LIST, services.wait_for(Option::is_some)).await;
+        match first {
+            Ok(Ok(services)) => Ok(services.clone()),
+            Ok(Err(_)) | Err(_) => {
+                let reason =
+                    format!("the API server did not list all of them within {FIRST_LIST:?}");
+                Err(InventoryError { kind: "services".to_owned(), reason })
+            }
+        }
+    }
 }
 
 impl Shared {

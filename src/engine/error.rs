@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::engine::ports::{BackendError, Fault, InventoryError};
 use crate::promql::rule::QueryError;
+use crate::signals;
 use crate::telemetry::chain;
 
 /// How many characters of a query stand in a message.
@@ -61,12 +62,29 @@ pub enum Error {
         /// The resource.
         resource: String,
     },
+    /// An object's value is that of its pods, and nobody knows which they are.
+    #[error(
+        "the series name pods, and which of them belong to {resource} is not known: give --objects \
+         with what `kubectl get pods,replicasets,jobs,services,{resource} -A -o yaml` prints"
+    )]
+    NoPods {
+        /// The resource.
+        resource: String,
+    },
     /// No value: the object has none, or it is not a number that can be told.
     #[error("{0}")]
     NoValue(String),
     /// The rule cannot make a query of the request.
     #[error("{}", chain(.0))]
     Query(QueryError),
+    /// The signal cannot make a query of the request.
+    #[error("{signal}: {}", chain(.cause))]
+    Signal {
+        /// Where it was declared.
+        signal: String,
+        /// Why; not a `source`, since its text is part of this one.
+        cause: Box<signals::query::QueryError>,
+    },
     /// The first evaluation takes longer than a request may wait; a later request will find it.
     #[error("the first evaluation takes longer than {0:?}; it goes on, ask again")]
     StillEvaluating(Duration),

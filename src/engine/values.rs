@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::error::Error;
 use crate::model::quantity::Milli;
+use crate::signals::missing::Missing;
 
 /// A value and its time in whole seconds since the Unix epoch.
 pub type Timed = (Milli, i64);
@@ -35,6 +36,8 @@ pub enum Fault {
     Stale,
     /// Its value is none that a quantity can say.
     Unsayable(f64),
+    /// Its signal has none.
+    Missing(Missing),
 }
 
 impl ObjectValues {
@@ -62,7 +65,7 @@ impl ObjectValues {
     pub fn ambiguous(&self) -> impl Iterator<Item = (&str, &Error)> {
         self.faults.iter().filter_map(|(name, fault)| match fault {
             Fault::Ambiguous(error) => Some((&**name, error)),
-            Fault::Stale | Fault::Unsayable(_) => None,
+            Fault::Stale | Fault::Unsayable(_) | Fault::Missing(_) => None,
         })
     }
 

@@ -135,6 +135,28 @@ impl Signal {
         of_inputs || self.smoother != Smoother::default()
     }
 
+    /// Whether a backend is asked for it; if not, its value is the same for all objects.
+    pub fn has_queries(&self) -> bool {
+        self.kind.count() > 0
+    }
+
+    /// Whether nobody wrote it: a preset that is named brings it along.
+    pub fn is_golden(&self) -> bool {
+        self.origin.starts_with("presets[")
+    }
+
+    /// Calls with namespace and name of each object that the tables name, perhaps more than once;
+    /// what names pods names no object of another kind. The tables are those of
+    /// [`Signal::queries`], for these namespaces; an empty one stands for objects in none.
+    pub fn named(
+        &self,
+        tables: &[&Table<'_>],
+        namespaces: &[Arc<str>],
+        see: &mut dyn FnMut(&str, &str),
+    ) {
+        self.kind.named(tables, namespaces, see);
+    }
+
     /// The longest time looked back over.
     pub fn window(&self) -> Option<Duration> {
         self.kind.window()
@@ -179,6 +201,30 @@ impl Kind {
             Self::Leaf(leaf) => leaf.patterns.iter().collect(),
             Self::Schedule(_) => Vec::new(),
             Self::Composite(composite) => composite.kinds().flat_map(Self::patterns).collect(),
+        }
+    }
+
+    fn named(
+        &self,
+        tables: &[&Table<'_>],
+        namespaces: &[Arc<str>],
+        see: &mut dyn FnMut(&str, &str),
+    ) {
+        match self {
+            Self::Leaf(leaf) => {
+                for table in tables {
+                    leaf.place.named(table, namespaces, see);
+                }
+            }
+            Self::Schedule(_) => {}
+            Self::Composite(composite) => {
+                let mut rest = tables;
+                for kind in composite.kinds() {
+                    let (own, others) = rest.split_at(kind.count().min(rest.len()));
+                    rest = others;
+                    kind.named(own, namespaces, see);
+                }
+            }
         }
     }
 
