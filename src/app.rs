@@ -6,6 +6,7 @@
 
 mod admission;
 mod certificates;
+mod exemptions;
 mod lease;
 mod reload;
 mod reports;
@@ -39,6 +40,7 @@ use crate::cluster::{self, AnyInventory, client};
 use crate::config::Config;
 use crate::engine::discovery::{Discovery, Schedule};
 use crate::engine::{self, Engine, refresh};
+use crate::model::custom::CustomKind;
 use crate::prometheus::{Backends, Definition};
 use crate::promql::rule::DEFAULT_BACKEND;
 use crate::serve::health::{Health, Pending};
@@ -102,8 +104,9 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let stop = shutdown.stopped();
     let refresh = refresh::run(Arc::clone(&engine), Arc::clone(&metrics));
     tasks::spawn_until(stop.clone(), "refresh", refresh);
-    let cluster =
-        Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
+    let exemptions = engine.inventory().custom(CustomKind::Exemption);
+    let policy = exemptions::follow(config.clone(), exemptions, stop.clone());
+    let cluster = Cluster::new(Arc::clone(&engine), policy, certificates::namespace().await);
     cluster.warm_up(stop.clone());
     let declared = signals::start(&engine, config.clone(), &stop);
     let resolved = declared.resolved.clone();
