@@ -24,6 +24,7 @@ pub mod demand;
 pub mod discovery;
 pub mod error;
 pub mod evaluate;
+pub mod evaluations;
 pub mod failures;
 pub mod foresee;
 pub mod origin;

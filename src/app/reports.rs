@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::AppEngine;
 use super::lease::Leadership;
+use super::signals::status;
 use crate::cluster::events::{self, EventKind, EventSink, EventSubject};
 use crate::cluster::status::Statuses;
 use crate::engine::failures::{Change, Failures, State};
+use crate::signals::resolve::Resolved;
 use crate::tasks;
 
 /// How often it is looked whether something has changed.
@@ -23,8 +26,9 @@ const ROUND: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Reports {
     events: EventSink,
-    /// The status of our own objects.
-    pub(super) statuses: Statuses,
+    statuses: Statuses,
+    /// Whether the Lease is ours.
+    held: watch::Receiver<bool>,
 }
 
 impl Reports {
@@ -36,7 +40,19 @@ impl Reports {
         let statuses = Statuses::default();
         let write = statuses.clone().run(client, held.clone());
         tasks::spawn_until(stop.clone(), "statuses", write);
-        Self { events, statuses }
+        Self { events, statuses, held: held.clone() }
+    }
+
+    /// Tells the owners of signals what becomes of them.
+    pub(super) fn tell_of_signals(
+        &self,
+        engine: &Arc<AppEngine>,
+        resolved: watch::Receiver<Arc<Resolved>>,
+        stop: &CancellationToken,
+    ) {
+        let (engine, statuses) = (Arc::clone(engine), self.statuses.clone());
+        let report = status::report(engine, resolved, self.held.clone(), statuses);
+        tasks::spawn_until(stop.clone(), "status of signals", report);
     }
 
     /// Tells the autoscalers what is wrong with the answers to what they ask for.

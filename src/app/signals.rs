@@ -1,5 +1,7 @@
 //! The signals there are: those of the file and those of custom resources, followed and joined.
 
+pub(super) mod status;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,8 +43,7 @@ pub(super) fn start(
     stop: &CancellationToken,
 ) -> Declarations {
     let inventory = engine.inventory();
-    let (publish_signals, signals) =
-        watch::channel(Arc::new(config.borrow().signals.clone()));
+    let (publish_signals, signals) = watch::channel(Arc::new(config.borrow().signals.clone()));
     let (publish_resolved, resolved) = watch::channel(Arc::default());
     let (first, in_force) = oneshot::channel();
     let follower = Follower {
@@ -128,7 +129,10 @@ impl Follower {
         self.told.retain(|told| resolved.lost.contains(told));
         self.signals.send_if_modified(|signals| {
             let is_same = signals.len() == resolved.signals.len()
-                && signals.iter().zip(&resolved.signals).all(|(one, other)| Arc::ptr_eq(one, other));
+                && signals
+                    .iter()
+                    .zip(&resolved.signals)
+                    .all(|(one, other)| Arc::ptr_eq(one, other));
             if !is_same {
                 *signals = Arc::new(resolved.signals.clone());
             }

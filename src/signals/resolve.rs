@@ -263,13 +263,16 @@ fn compile_object(
     object: &CustomObject,
     presets: &Presets,
 ) -> Result<Signal, String> {
-    let spec = object.spec.as_ref().map_err(|size| {
-        format!("spec has {size} bytes, and no more than {MAX_SPEC} are read")
-    })?;
+    let spec = object
+        .spec
+        .as_ref()
+        .map_err(|size| format!("spec has {size} bytes, and no more than {MAX_SPEC} are read"))?;
     let spec: SignalSpec =
-        serde_path_to_error::deserialize(&**spec).map_err(|error| match error.path().to_string() {
-            path if path == "." => format!("spec: {}", error.inner()),
-            path => format!("spec.{path}: {}", error.inner()),
+        serde_path_to_error::deserialize(&**spec).map_err(|error| {
+            match error.path().to_string() {
+                path if path == "." => format!("spec: {}", error.inner()),
+                path => format!("spec.{path}: {}", error.inner()),
+            }
         })?;
     let CustomObject { namespace, name, .. } = object;
     let confined = (kind == CustomKind::Signal).then_some(&**namespace);
