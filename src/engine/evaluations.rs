@@ -36,15 +36,9 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         let mut evaluations: HashMap<String, Evaluated> = HashMap::new();
         for table in self.tables.all() {
             for (namespace, outcome) in table.parts().iter() {
-                let Some(signal) = signal_of(&table.subject, namespace, &catalog) else { break };
-                match evaluations.get_mut(&signal.origin) {
-                    Some(evaluated) => evaluated.add(outcome),
-                    None => {
-                        let mut evaluated = Evaluated::default();
-                        evaluated.add(outcome);
-                        evaluations.insert(signal.origin.clone(), evaluated);
-                    }
-                }
+                let signal = signal_of(&table.subject, namespace, &catalog);
+                let Some(signal) = signal else { continue };
+                evaluations.entry(signal.origin.clone()).or_default().add(outcome);
             }
         }
         evaluations
@@ -107,7 +101,9 @@ impl Evaluated {
         }
         match &part.values {
             Values::Objects(_, objects) => {
-                objects.iter().for_each(|(_, (value, _))| self.add_value(value));
+                for (_, (value, _)) in objects.iter() {
+                    self.add_value(value);
+                }
                 if self.missing.is_none() {
                     self.missing = objects.missing().map(|(name, why)| format!("{name}: {why}"));
                 }

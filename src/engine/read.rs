@@ -133,7 +133,7 @@ pub fn lack(
     };
     let nothing = |origin: &Origin, what: &str| {
         let place = if namespace.is_empty() { "" } else { " in the namespace " };
-        let message = format!("{} has no sample of {what}{place}{namespace}", origin);
+        let message = format!("{origin} has no sample of {what}{place}{namespace}");
         part.failure.clone().unwrap_or(Error::NoValue(message))
     };
     match (&part.values, kind) {

@@ -143,13 +143,15 @@ async fn two_replicas_tell_an_autoscaler_once_that_its_metric_fails_and_that_it_
     kubectl.create(&autoscaler().to_string()).await;
     let prometheus = prometheus().await;
     let url = prometheus.url().to_string();
-    let pair = Authority::new().issue_for(&["plimsoll.plimsoll.svc", "127.0.0.1"]);
-    let start = || {
+    let authority = Authority::new();
+    let pair = authority.issue_for(&["plimsoll.plimsoll.svc", "127.0.0.1"]);
+    let chain = pair.cert + &authority.pem;
+    let start = async || {
         Plimsoll::start(Start {
             config: CONFIG,
             prometheus: &url,
             kubeconfig: &kubeconfig,
-            files: &[("apiserver.crt", &pair.cert), ("apiserver.key", &pair.key)],
+            files: &[("apiserver.crt", &chain), ("apiserver.key", &pair.key)],
             flags: &[
                 "--service=default/plimsoll",
                 "--tls-cert-file={dir}/apiserver.crt",
@@ -158,6 +160,7 @@ async fn two_replicas_tell_an_autoscaler_once_that_its_metric_fails_and_that_it_
             ],
             ..Start::default()
         })
+        .await
     };
     let _replicas = [start().await, start().await];
 
