@@ -96,6 +96,7 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::model::custom::ResourceVersion;
 
     fn object(name: &str, spec: Value) -> Arc<CustomObject> {
         Arc::new(CustomObject {
@@ -104,7 +105,7 @@ mod tests {
             uid: "".into(),
             generation: 1,
             created: None,
-            resource_version: Default::default(),
+            resource_version: ResourceVersion::default(),
             spec: Ok(Arc::new(spec)),
         })
     }
