@@ -2,6 +2,7 @@
 //! and their definitions against a real API server.
 
 mod resources;
+mod served;
 mod traffic;
 
 use jiff::Timestamp;
