@@ -82,7 +82,7 @@ pub struct Engine<B, I> {
     catalog: ArcSwap<Catalog>,
     catalogs: AtomicU64,
     demands: Demands,
-    decisions: Decisions,
+    decisions: Arc<Decisions>,
     tables: Tables,
     foreseen: Mutex<Arc<Foreseen>>,
 }
@@ -98,7 +98,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             catalog: ArcSwap::default(),
             catalogs: AtomicU64::new(0),
             demands: Demands::default(),
-            decisions: Decisions::default(),
+            decisions: Arc::default(),
             tables: Tables::default(),
             foreseen: Mutex::default(),
         }

@@ -181,6 +181,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             objects,
             members,
             at,
+            decisions: Arc::clone(&self.decisions),
             remembered: recall(memory, signal, namespaces),
         };
         let done = match task::spawn_blocking(move || work.run()).await {

@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use crate::model::no_data::NoData;
 use crate::model::object::GroupResource;
 use crate::model::value::Point;
-use crate::signals::inputs::Inputs;
+use crate::signals::decision::Decision;
+use crate::signals::forecast::Forecast;
+use crate::signals::inputs::{Inputs, Outcome};
 use crate::signals::leaf::Leaf;
 use crate::signals::missing::Missing;
 use crate::signals::query::{Pattern, Query, QueryError, Scope};
@@ -55,6 +57,7 @@ pub struct Signal {
     pub(super) smoother: Smoother,
 }
 
+/// What a signal is computed from.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     Leaf(Leaf),
@@ -119,6 +122,43 @@ impl Signal {
             return Err(Missing::NotFinite);
         }
         Ok(self.smoother.smooth(&mut state.smoothed, point))
+    }
+
+    /// How the replica count is decided, where that is what the signal says.
+    pub fn decision(&self) -> Option<&Arc<Decision>> {
+        match self.outcome()? {
+            Outcome::Decision(decision) => Some(decision),
+            Outcome::Expression(_) | Outcome::Forecast(_) => None,
+        }
+    }
+
+    /// How the future is foreseen, where that is what the signal says.
+    pub fn forecast(&self) -> Option<&Forecast> {
+        match self.outcome()? {
+            Outcome::Forecast(forecast) => Some(forecast),
+            Outcome::Expression(_) | Outcome::Decision(_) => None,
+        }
+    }
+
+    /// The values of the inputs that a [decision](Self::decision) or [forecast](Self::forecast) is
+    /// made of, in their order, and the time of the oldest sample in them. An error where none of
+    /// them has a value.
+    pub fn inputs(
+        &self,
+        tables: &[&Table<'_>],
+        object: &Object<'_>,
+        state: &mut State,
+        now: Timestamp,
+    ) -> Result<(Vec<Option<f64>>, f64), Missing> {
+        let Kind::Composite(inputs) = &self.kind else { return Err(Missing::Elsewhere) };
+        inputs.each(tables, object, &mut state.inputs, now)
+    }
+
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        match &self.kind {
+            Kind::Composite(inputs) => Some(&inputs.outcome),
+            Kind::Leaf(_) | Kind::Schedule(_) => None,
+        }
     }
 
     /// Whether an object's value is made of its pods.

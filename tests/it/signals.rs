@@ -3,6 +3,7 @@
 
 mod declared;
 mod resources;
+mod served;
 mod traffic;
 
 use jiff::Timestamp;

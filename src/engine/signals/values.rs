@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::States;
 use super::members::Members;
 use crate::engine::answer::SeriesValue;
+use crate::engine::decisions::{Decisions, Question};
 use crate::engine::error::Error;
 use crate::engine::origin::Origin;
 use crate::engine::table::Values;
@@ -18,9 +19,13 @@ use crate::model::no_data::NoData;
 use crate::model::object::{Kind, Scope};
 use crate::model::quantity::{Milli, Rounding};
 use crate::model::value::{Labels, Point, QueryResult};
+use crate::signals::missing::Missing;
 use crate::signals::query::Query;
 use crate::signals::signal::{Object, Signal, State};
 use crate::signals::table::Table;
+
+/// Below it millionths are told apart.
+const MAX_MEANT: f64 = 1e9;
 
 /// Everything that the values of a signal in some namespaces are made of.
 pub(super) struct Work {
@@ -33,6 +38,7 @@ pub(super) struct Work {
     pub(super) objects: Option<Arc<Objects>>,
     pub(super) members: Option<Members>,
     pub(super) at: Timestamp,
+    pub(super) decisions: Arc<Decisions>,
     pub(super) remembered: HashMap<Arc<str>, States>,
 }
 
@@ -122,7 +128,26 @@ impl Work {
     ) -> (Result<Timed, Fault>, State) {
         let each = |see: &mut dyn FnMut(&str)| pods.iter().for_each(|pod| see(pod));
         let object = Object { namespace, name, pods: &each };
-        let value = self.signal.value(tables, &object, &mut state, self.at);
+        let value = match (self.signal.decision(), &self.kind) {
+            (Some(decision), Some(kind)) => {
+                let inputs = self.signal.inputs(tables, &object, &mut state, self.at);
+                inputs.and_then(|(inputs, oldest)| {
+                    let question = Question {
+                        metric: &self.signal.metric.as_str().into(),
+                        decision,
+                        kind,
+                        namespace: &namespace.into(),
+                        object: &name.into(),
+                        pods: u32::try_from(pods.len()).unwrap_or(u32::MAX),
+                        inputs: &inputs,
+                    };
+                    let verdict = self.decisions.decide(&question, self.at);
+                    let replicas = verdict.ok_or(Missing::Elsewhere)?.replicas;
+                    Ok(Point { timestamp: oldest, value: f64::from(replicas) })
+                })
+            }
+            _ => self.signal.value(tables, &object, &mut state, self.at),
+        };
         (value.map_err(Fault::Missing).and_then(timed), state)
     }
 
@@ -150,7 +175,9 @@ impl Work {
 
 /// A value as a quantity with whole seconds.
 fn timed(Point { timestamp, value }: Point) -> Result<Timed, Fault> {
-    let milli = Milli::from_f64(value, Rounding::TowardZero).ok_or(Fault::Unsayable(value))?;
+    // The digits that sums of floating-point numbers get wrong are no load.
+    let meant = if value.abs() < MAX_MEANT { (value * 1e6).round() / 1e6 } else { value };
+    let milli = Milli::from_f64(meant, Rounding::AwayFromZero).ok_or(Fault::Unsayable(value))?;
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the cast saturates; whole seconds are meant"
