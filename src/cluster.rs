@@ -133,4 +133,11 @@ impl Inventory for AnyInventory {
             Self::Watch(watch) => watch.running(pods).await,
         }
     }
+
+    async fn selecting_services(&self) -> Result<Option<Arc<Objects<Service>>>, InventoryError> {
+        match self {
+            Self::File(file) => file.selecting_services().await,
+            Self::Watch(watch) => watch.selecting_services().await,
+        }
+    }
 }

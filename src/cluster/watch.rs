@@ -230,6 +230,22 @@ impl Inventory for WatchInventory {
         let kind = pods.group_resource().to_string();
         first(follow).await.map_err(|reason| InventoryError { kind, reason })
     }
+
+    async fn selecting_services(&self) -> Result<Option<Arc<Objects<Service>>>, InventoryError> {
+        let mut services = self.services();
+        if let Some(services) = services.borrow().as_ref() {
+            return Ok(Some(Arc::clone(services)));
+        }
+        let first = timeout(FIRST_LIST, services.wait_for(Option::is_some)).await;
+        match first {
+            Ok(Ok(services)) => Ok(services.clone()),
+            Ok(Err(_)) | Err(_) => {
+                let reason =
+                    format!("the API server did not list all of them within {FIRST_LIST:?}");
+                Err(InventoryError { kind: "services".to_owned(), reason })
+            }
+        }
+    }
 }
 
 /// The objects once there is a list of them; what keeps it away where there is none in time.

@@ -1,6 +1,7 @@
 //! From a definition to a checked signal. Every mistake is told, each with the path of its field.
 
 mod composite;
+mod decision;
 mod labels;
 mod plain;
 mod sources;
@@ -150,13 +151,22 @@ impl Compiler<'_> {
     }
 
     fn kind(&mut self, spec: &SignalSpec, on: &On) -> Option<Kind> {
-        let written = kinds_of!(spec, "composite" => composite);
+        let written = kinds_of!(
+            spec,
+            "composite" => composite,
+            "decision" => decision,
+            "forecast" => forecast
+        );
         let [name] = written.as_slice() else {
-            self.mistake("", not_one(&written, "composite"));
+            self.mistake("", not_one(&written, "composite, decision, forecast"));
             return None;
         };
         if let Some(composite) = &spec.composite {
             self.composite(composite, on).map(Kind::Composite)
+        } else if let Some(decision) = &spec.decision {
+            self.decision(decision, on).map(Kind::Composite)
+        } else if let Some(forecast) = &spec.forecast {
+            self.forecast(forecast, on).map(Kind::Composite)
         } else {
             compile_leaf!(self, spec, on, name)
         }
