@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -42,7 +43,7 @@ use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
 use crate::tasks;
-use crate::telemetry::metrics::{Metrics, SnapshotState, WatchState};
+use crate::telemetry::metrics::{ForecastState, Metrics, SnapshotState, WatchState};
 use crate::wire::negotiate::Form;
 use crate::wire::version;
 
@@ -99,8 +100,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     cluster.warm_up(stop.clone());
     let (declared, signals) = watch::channel(Arc::new(config.borrow().signals.clone()));
     tasks::spawn_until(stop.clone(), "signals", signals::follow(config.clone(), declared));
-    let discovery =
-        discovery(&args, &settings, &engine, config, signals, &metrics, discovered);
+    let discovery = discovery(&args, &settings, &engine, config, signals, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());
     let tls = certificate.config();
@@ -217,6 +217,17 @@ fn engine_settings(args: &ServeArgs) -> engine::Settings {
 
 fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
     let watched = Arc::clone(engine);
+    let forecasting = Arc::clone(engine);
+    metrics.observe_forecasts(move || {
+        let state = |(signal, record): (String, engine::signals::Record)| ForecastState {
+            signal,
+            error: record.errors.forecast,
+            last_season_error: record.errors.last_season,
+            foreseen: record.foreseen,
+            refused: record.refused,
+        };
+        forecasting.forecasts().all(Timestamp::now()).into_iter().map(state).collect()
+    });
     let engine = Arc::clone(engine);
     metrics.observe_snapshot(move || SnapshotState {
         age: engine.oldest_answer(),
@@ -247,7 +258,8 @@ fn discovery(
         relist_interval: args.prometheus.metrics_relist_interval,
         max_age: settings.max_age,
     };
-    let discovery = Discovery::new(Arc::clone(engine), config, signals, schedule, Arc::clone(metrics));
+    let discovery =
+        Discovery::new(Arc::clone(engine), config, signals, schedule, Arc::clone(metrics));
     let (listed, first_listing) = tokio::sync::oneshot::channel();
     let ready = async move {
         if tokio::time::timeout(FIRST_LISTING_DEADLINE, first_listing).await.is_err() {

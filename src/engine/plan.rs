@@ -93,7 +93,9 @@ pub fn place(demand: &Demand, catalog: &Catalog, merge: bool) -> Result<Place, E
 pub fn check(demand: &Demand, catalog: &Catalog) -> Result<(), Error> {
     match demand {
         Demand::Custom(demand) => find_custom(demand, catalog).map(|_| ()),
-        Demand::External(demand) => external_metric(&demand.metric, &demand.namespace, catalog).map(|_| ()),
+        Demand::External(demand) => {
+            external_metric(&demand.metric, &demand.namespace, catalog).map(|_| ())
+        }
         Demand::Usage(_) => usage::rules(catalog).map(|_| ()),
     }
 }
