@@ -20,6 +20,7 @@ use anyhow::Context as _;
 use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -47,7 +48,7 @@ use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
 use crate::tasks;
-use crate::telemetry::metrics::{Metrics, SnapshotState, WatchState};
+use crate::telemetry::metrics::{ForecastState, Metrics, SnapshotState, WatchState};
 use crate::wire::negotiate::Form;
 use crate::wire::version;
 
@@ -238,6 +239,17 @@ fn engine_settings(args: &ServeArgs) -> engine::Settings {
 
 fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
     let watched = Arc::clone(engine);
+    let forecasting = Arc::clone(engine);
+    metrics.observe_forecasts(move || {
+        let state = |(signal, record): (String, engine::signals::Record)| ForecastState {
+            signal,
+            error: record.errors.forecast,
+            last_season_error: record.errors.last_season,
+            foreseen: record.foreseen,
+            refused: record.refused,
+        };
+        forecasting.forecasts().all(Timestamp::now()).into_iter().map(state).collect()
+    });
     let engine = Arc::clone(engine);
     metrics.observe_snapshot(move || SnapshotState {
         age: engine.oldest_answer(),

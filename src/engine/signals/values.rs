@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::States;
+use super::forecast::Outlooks;
 use super::members::Members;
 use crate::engine::answer::SeriesValue;
 use crate::engine::decisions::{Decisions, Question};
@@ -40,6 +41,8 @@ pub(super) struct Work {
     pub(super) at: Timestamp,
     pub(super) decisions: Arc<Decisions>,
     pub(super) remembered: HashMap<Arc<str>, States>,
+    /// Objects of which something is foreseen, by namespace.
+    pub(super) foreseen: Vec<(Arc<str>, Box<str>)>,
 }
 
 /// A namespace, the values in it, and what to remember.
@@ -63,29 +66,52 @@ impl Work {
             });
             return done.collect();
         };
-        let between = self.members.as_ref().map(Members::between).unwrap_or_default();
-        let membership = self.members.as_ref().map(|members| members.of(kind, &between));
-        let membership = membership.unwrap_or_default();
-        let names = self.names(kind, &tables, &membership);
-        let done = self.namespaces.iter().zip(names).map(|(namespace, names)| {
-            let mut before = remembered.remove(namespace).unwrap_or_default();
-            let in_namespace = if kind.scope == Scope::Cluster { "" } else { &**namespace };
-            let (mut builder, mut states) = (Builder::default(), States::new());
-            for name in &names {
-                let pods = membership.pods(in_namespace, name);
-                let state = before.remove(&**name).unwrap_or_default();
-                let (value, state) = self.value(&tables, in_namespace, name, pods, state);
-                match value {
-                    Ok(timed) => builder.value(name, timed),
-                    Err(fault) => builder.fault(name, fault),
-                }
-                if self.signal.needs_state() {
-                    states.insert(name.clone(), state);
-                }
+        let mut builders: HashMap<&str, (Builder, States, States)> = self
+            .namespaces
+            .iter()
+            .map(|namespace| {
+                let before = remembered.remove(namespace).unwrap_or_default();
+                let now = States { outlooks: before.outlooks.clone(), ..States::default() };
+                (&**namespace, (Builder::default(), before, now))
+            })
+            .collect();
+        self.each_object(kind, &tables, &mut |namespace, in_namespace, name, pods| {
+            let Some((builder, before, now)) = builders.get_mut(&**namespace) else { return };
+            let mut state = before.by_name.remove(name).unwrap_or_default();
+            let outlooks = before.outlooks.as_ref();
+            match self.value(&tables, in_namespace, name, pods, &mut state, outlooks) {
+                Ok(timed) => builder.value(name, timed),
+                Err(fault) => builder.fault(name, fault),
             }
+            if self.signal.needs_state() {
+                now.by_name.insert(name.into(), state);
+            }
+        });
+        let done = self.namespaces.iter().map(|namespace| {
+            let (builder, _, states) = builders.remove(&**namespace).unwrap_or_default();
             (Arc::clone(namespace), Ok(self.values_of(builder.build())), states)
         });
         done.collect()
+    }
+
+    /// Calls with each object: the namespace in which it is asked for, the one in which it is, its
+    /// name and its pods; those of one namespace in the order of their names.
+    pub(super) fn each_object<'a>(
+        &'a self,
+        kind: &Kind,
+        tables: &[&Table<'_>],
+        see: &mut dyn FnMut(&'a Arc<str>, &str, &str, &[&str]),
+    ) {
+        let between = self.members.as_ref().map(Members::between).unwrap_or_default();
+        let membership = self.members.as_ref().map(|members| members.of(kind, &between));
+        let membership = membership.unwrap_or_default();
+        let names = self.names(kind, tables, &membership);
+        for (namespace, names) in self.namespaces.iter().zip(names) {
+            let in_namespace = if kind.scope == Scope::Cluster { "" } else { &**namespace };
+            for name in &names {
+                see(namespace, in_namespace, name, membership.pods(in_namespace, name));
+            }
+        }
     }
 
     fn values_of(&self, objects: ObjectValues) -> Values {
@@ -111,6 +137,7 @@ impl Work {
             self.signal.named(tables, &self.namespaces, &mut |namespace, name| {
                 names.add(namespace, name);
             });
+            self.foreseen.iter().for_each(|(namespace, name)| names.add(namespace, name));
             if let (Some(named), [namespace]) = (&self.named, self.namespaces.as_slice()) {
                 names.add(namespace, named);
             }
@@ -124,13 +151,14 @@ impl Work {
         namespace: &str,
         name: &str,
         pods: &[&str],
-        mut state: State,
-    ) -> (Result<Timed, Fault>, State) {
+        state: &mut State,
+        outlooks: Option<&Outlooks>,
+    ) -> Result<Timed, Fault> {
         let each = |see: &mut dyn FnMut(&str)| pods.iter().for_each(|pod| see(pod));
         let object = Object { namespace, name, pods: &each };
         let value = match (self.signal.decision(), &self.kind) {
             (Some(decision), Some(kind)) => {
-                let inputs = self.signal.inputs(tables, &object, &mut state, self.at);
+                let inputs = self.signal.inputs(tables, &object, state, self.at);
                 inputs.and_then(|(inputs, oldest)| {
                     let question = Question {
                         metric: &self.signal.metric.as_str().into(),
@@ -146,16 +174,24 @@ impl Work {
                     Ok(Point { timestamp: oldest, value: f64::from(replicas) })
                 })
             }
-            _ => self.signal.value(tables, &object, &mut state, self.at),
+            _ if self.signal.forecast().is_some() => {
+                let outlook = outlooks.map(|outlooks| outlooks.get(name));
+                let outlook = outlook.unwrap_or_else(|| Err("none was made yet".to_owned()));
+                #[expect(clippy::cast_precision_loss, reason = "seconds of this era are exact")]
+                let timestamp = self.at.as_second() as f64;
+                let point = |value| Point { timestamp, value };
+                outlook.map(point).map_err(Missing::Unforeseen)
+            }
+            _ => self.signal.value(tables, &object, state, self.at),
         };
-        (value.map_err(Fault::Missing).and_then(timed), state)
+        value.map_err(Fault::Missing).and_then(timed)
     }
 
     fn external(&self, tables: &[&Table<'_>], namespace: &Arc<str>, mut states: States) -> Done {
         let origin = Origin::Signal(Arc::clone(&self.signal));
-        let state = states.remove("").unwrap_or_default();
-        let (value, state) = self.value(tables, namespace, "", &[], state);
-        let states = States::from([(Box::from(""), state)]);
+        let mut state = states.by_name.remove("").unwrap_or_default();
+        let value = self.value(tables, namespace, "", &[], &mut state, states.outlooks.as_ref());
+        states.by_name = HashMap::from([(Box::from(""), state)]);
         let values = match value {
             // An autoscaler takes a sum below zero for an overflow, and scales to the maximum.
             Ok((Milli(..0), _)) => Err(format!("{origin} is below zero, which is no value")),
