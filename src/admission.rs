@@ -17,4 +17,4 @@ pub mod review;
 mod rules;
 pub mod scope;
 pub mod server;
-pub mod workload;
+pub use crate::model::workload;

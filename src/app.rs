@@ -93,9 +93,11 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let stop = shutdown.stopped();
     let refresh = refresh::run(Arc::clone(&engine), Arc::clone(&metrics));
     tasks::spawn_until(stop.clone(), "refresh", refresh);
-    let cluster =
+    let (cluster, wishes) =
         Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
-    cluster.warm_up(stop.clone());
+    let cluster = Arc::new(cluster);
+    let objects = Arc::clone(&cluster).follow(wishes);
+    tasks::spawn_until(stop.clone(), "objects of admission", objects);
     let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());

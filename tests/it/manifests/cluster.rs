@@ -111,6 +111,7 @@ fn our_account_may_do_what_it_needs(kubectl: &Kubectl<'_>) {
         "create events.events.k8s.io -A",
         "patch events.events.k8s.io -A",
         "watch limitranges -A",
+        "watch controllerrevisions.apps -A",
         "watch secrets/plimsoll-certificates -n plimsoll",
         "create secrets/plimsoll-certificates -n plimsoll",
         "patch secrets/plimsoll-certificates -n plimsoll",
