@@ -12,6 +12,7 @@ pub mod finding;
 pub mod history;
 pub mod judge;
 pub mod mutate;
+pub mod recorder;
 pub mod report;
 pub mod review;
 mod rules;
