@@ -6,6 +6,7 @@
 
 mod admission;
 mod certificates;
+mod exemptions;
 mod lease;
 mod reload;
 
@@ -20,7 +21,6 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use self::admission::Cluster;
 use self::lease::Leadership;
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
@@ -35,6 +35,7 @@ use crate::cluster::{self, AnyInventory, client};
 use crate::config::Config;
 use crate::engine::discovery::{Discovery, Schedule};
 use crate::engine::{self, Engine, refresh};
+use crate::model::custom::CustomKind;
 use crate::prometheus::{Backends, Definition};
 use crate::promql::rule::DEFAULT_BACKEND;
 use crate::serve::health::{Health, Pending};
@@ -93,11 +94,9 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let stop = shutdown.stopped();
     let refresh = refresh::run(Arc::clone(&engine), Arc::clone(&metrics));
     tasks::spawn_until(stop.clone(), "refresh", refresh);
-    let (cluster, wishes) =
-        Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
-    let cluster = Arc::new(cluster);
-    let objects = Arc::clone(&cluster).follow(wishes);
-    tasks::spawn_until(stop.clone(), "objects of admission", objects);
+    let exemptions = engine.inventory().custom(CustomKind::Exemption);
+    let policy = exemptions::follow(config.clone(), exemptions, stop.clone());
+    let cluster = admission::gather(&engine, policy, certificates::namespace().await, &stop);
     let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());

@@ -9,12 +9,20 @@ use http::Request;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use rustls::ServerConfig;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use crate::admission::decide::decide;
+use super::AppEngine;
+use crate::admission::decide::{Surroundings as _, decide};
+use crate::admission::recorder::Recorder;
 use crate::admission::review;
 use crate::admission::server::Server;
+use crate::engine::ports::Route;
+use crate::model::policy::Policy;
+use crate::promql::rule::DEFAULT_BACKEND;
 use crate::serve::health::Health;
 use crate::serve::{Context, Limits, Listener, Peer};
+use crate::tasks;
 use crate::telemetry::metrics::Webhook;
 
 pub(super) use surroundings::Cluster;
@@ -34,6 +42,25 @@ const KINDS: [&str; 9] = [
     "ReplicationController",
     "StatefulSet",
 ];
+
+/// Begins to gather what is known of the cluster, and goes on until `stop`.
+pub(super) fn gather(
+    engine: &Arc<AppEngine>,
+    policy: watch::Receiver<Arc<Policy>>,
+    own_namespace: Option<String>,
+    stop: &CancellationToken,
+) -> Arc<Cluster> {
+    let route = Route { backend: DEFAULT_BACKEND.into(), namespace: None, accept_partial: true };
+    let (recorder, histories) = Recorder::new(Arc::clone(engine), route);
+    let (cluster, wishes) = Cluster::new(Arc::clone(engine), policy, histories, own_namespace);
+    let cluster = Arc::new(cluster);
+    let objects = Arc::clone(&cluster).follow(wishes);
+    tasks::spawn_until(stop.clone(), "objects of admission", objects);
+    let asked = Arc::clone(&cluster);
+    let record = recorder.run(move || asked.policy().history);
+    tasks::spawn_until(stop.clone(), "histories", record);
+    cluster
+}
 
 /// Serves until the context's shutdown: how many connections had to be cut.
 pub(super) async fn serve(

@@ -15,9 +15,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::admission::autoscaler::Served;
 use crate::admission::decide::Surroundings;
 use crate::admission::history::History;
+use crate::admission::recorder::Histories;
 use crate::app::AppEngine;
 use crate::cluster::Snapshots;
-use crate::config::Config;
 use crate::engine::ports::Inventory as _;
 use crate::model::autoscaler::{Autoscaler, ObjectReference};
 use crate::model::inventory::{LabelSet, Named, Objects};
@@ -37,8 +37,9 @@ const MAX_WISHES: usize = 64;
 /// What is known of the cluster.
 pub(in crate::app) struct Cluster {
     engine: Arc<AppEngine>,
-    config: watch::Receiver<Arc<Config>>,
+    policy: watch::Receiver<Arc<Policy>>,
     own_namespace: String,
+    histories: Histories,
     limit_ranges: Snapshots<LimitRange>,
     autoscalers: Snapshots<Autoscaler>,
     outlines: OnceLock<[Snapshots<Outline>; OutlineKind::ALL.len()]>,
@@ -54,7 +55,8 @@ pub(in crate::app) type Wishes = mpsc::Receiver<Arc<Kind>>;
 impl Cluster {
     pub(in crate::app) fn new(
         engine: Arc<AppEngine>,
-        config: watch::Receiver<Arc<Config>>,
+        policy: watch::Receiver<Arc<Policy>>,
+        histories: Histories,
         own_namespace: Option<String>,
     ) -> (Self, Wishes) {
         let (wishes, wished) = mpsc::channel(MAX_WISHES);
@@ -62,7 +64,8 @@ impl Cluster {
             limit_ranges: engine.inventory().limit_ranges(),
             autoscalers: engine.inventory().autoscalers(),
             engine,
-            config,
+            policy,
+            histories,
             own_namespace: own_namespace.unwrap_or_default(),
             outlines: OnceLock::new(),
             revisions: OnceLock::new(),
@@ -157,7 +160,7 @@ fn in_namespace<T: Named + PartialEq>(
 
 impl Surroundings for Cluster {
     fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.config.borrow().admission)
+        Arc::clone(&self.policy.borrow())
     }
 
     fn namespace(&self, namespace: &str) -> Option<LabelSet> {
@@ -232,8 +235,20 @@ impl Surroundings for Cluster {
         Some(served)
     }
 
-    fn history(&self, _namespace: &str, _kind: &str, _name: &str) -> Option<Arc<History>> {
-        None
+    fn history(&self, namespace: &str, kind: &str, name: &str) -> Option<Arc<History>> {
+        if !self.policy.borrow().history {
+            return None;
+        }
+        // The controllers name what they make by its maker and a suffix.
+        let maker = match kind {
+            "ReplicaSet" => Some("Deployment"),
+            "Job" => Some("CronJob"),
+            _ => None,
+        };
+        let made = maker.and_then(|maker| Some((maker, name.rsplit_once('-')?.0)));
+        self.histories
+            .of(namespace, kind, name)
+            .or_else(|| made.and_then(|(kind, name)| self.histories.of(namespace, kind, name)))
     }
 
     fn own_namespace(&self) -> &str {

@@ -7,7 +7,7 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
-use plimsoll::signals::crd::definitions;
+use plimsoll::cli::crds::definitions;
 use serde_json::{Value, json};
 
 use crate::support::control_plane::ControlPlane;
