@@ -9,6 +9,7 @@ pub mod autoscaler;
 pub mod crd;
 pub mod decide;
 mod effective;
+pub mod exemptions;
 pub mod finding;
 pub mod history;
 pub mod judge;

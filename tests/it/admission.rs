@@ -1,6 +1,8 @@
 //! The admission webhooks of the real binary, through the socket.
 
+mod cluster;
 mod facts;
+mod history;
 mod hostile;
 mod reviews;
 

@@ -148,3 +148,90 @@ fn add(usage: &mut Usage, measure: Measure, value: f64, window: Duration, now: T
         Measure::PodOwners | Measure::ReplicaSetOwners | Measure::JobOwners => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::value::Point;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    const WEEK: Duration = Duration::from_hours(7 * 24);
+
+    fn sample(labels: &[(&str, &str)], value: f64) -> Sample {
+        let labels = labels.iter().map(|(name, value)| (Box::from(*name), Box::from(*value)));
+        let labels = labels.collect::<Vec<(Box<str>, Box<str>)>>().into_iter().collect();
+        Sample { labels, point: Point { timestamp: 0.0, value } }
+    }
+
+    fn app(pod: &str, value: f64) -> Sample {
+        sample(&[("pod", pod), ("container", "app")], value)
+    }
+
+    fn owner(label: &str, name: &str, kind: &str, owner: &str) -> Sample {
+        sample(&[(label, name), ("owner_kind", kind), ("owner_name", owner)], 1.0)
+    }
+
+    fn folded(samples: Samples) -> Namespace {
+        let owners = Owners::new(&samples, "shop", None);
+        fold(&samples, &owners, WEEK, NOW)
+    }
+
+    #[test]
+    fn pods_of_all_revisions_make_the_history_of_their_deployment() {
+        let namespace = folded(Samples::from([
+            (Measure::MemoryPeak, vec![app("web-1-a", 100.0), app("web-2-b", 300.0)]),
+            (Measure::MemoryP99, vec![app("web-1-a", 90.0), app("web-2-b", 200.0)]),
+            (Measure::CpuP99, vec![app("web-1-a", 0.5), app("web-2-b", f64::NAN)]),
+            (Measure::Samples, vec![app("web-1-a", 10.0), app("web-2-b", 20.0)]),
+            (Measure::First, vec![app("web-1-a", -3600.0), app("web-2-b", -99e9)]),
+            (Measure::OomEvents, vec![app("web-2-b", 1.9)]),
+            (Measure::OomEnds, vec![app("web-2-b", 1.0)]),
+            (Measure::Throttled, vec![app("web-1-a", 0.25)]),
+            (
+                Measure::PodOwners,
+                vec![
+                    owner("pod", "web-1-a", "ReplicaSet", "web-1"),
+                    owner("pod", "web-2-b", "ReplicaSet", "web-2"),
+                ],
+            ),
+            (
+                Measure::ReplicaSetOwners,
+                vec![
+                    owner("replicaset", "web-1", "Deployment", "web"),
+                    owner("replicaset", "web-2", "Deployment", "web"),
+                ],
+            ),
+        ]));
+        let usage = Usage {
+            window: WEEK,
+            samples: 30,
+            memory_peak: 300.0,
+            memory_p99: 200.0,
+            cpu_peak: 0.0,
+            cpu_p99: 0.5,
+            oom_kills: 2,
+            throttled: Some(0.25),
+            start: None,
+        };
+        let history = History { containers: HashMap::from([("app".into(), usage)]) };
+        let named = HashMap::from([(Box::from("web"), Arc::new(history))]);
+        assert_eq!(namespace, HashMap::from([(Box::from("Deployment"), named)]));
+    }
+
+    #[test]
+    fn a_bare_pod_is_its_own_workload_and_a_pod_of_nobody_knows_whom_is_left_out() {
+        let namespace = folded(Samples::from([
+            (Measure::Samples, vec![app("bare", 5.0), app("unknown", 5.0), app("idle", 0.0)]),
+            (
+                Measure::PodOwners,
+                vec![
+                    owner("pod", "bare", "<none>", "<none>"),
+                    owner("pod", "idle", "DaemonSet", "agent"),
+                ],
+            ),
+        ]));
+        let kinds: Vec<_> = namespace.keys().map(AsRef::as_ref).collect();
+        assert_eq!(kinds, ["Pod"]);
+        assert_eq!(namespace["Pod"].keys().map(AsRef::as_ref).collect::<Vec<&str>>(), ["bare"]);
+    }
+}

@@ -100,3 +100,30 @@ impl Measure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_query_is_about_one_namespace_and_one_window() {
+        let window = Duration::from_hours(168);
+        for measure in Measure::ALL {
+            let promql = measure.promql("shop", window);
+            assert!(promql.contains("namespace=\"shop\""), "{promql}");
+            assert!(promql.contains("[168h"), "{promql}");
+        }
+        assert_eq!(
+            Measure::CpuP99.promql("shop", window),
+            "max by (pod, container) (quantile_over_time(0.99, \
+             rate(container_cpu_usage_seconds_total{namespace=\"shop\",container!=\"\",\
+             container!=\"POD\"}[5m])[168h:5m]))"
+        );
+        assert_eq!(
+            Measure::OomEnds.promql("a\"b", Duration::from_hours(3)),
+            "max by (pod, container) (max_over_time(\
+             kube_pod_container_status_last_terminated_reason{namespace=\"a\\\"b\",\
+             reason=\"OOMKilled\"}[3h]))"
+        );
+    }
+}

@@ -1,9 +1,9 @@
 //! What admission knows of the cluster, from memory alone.
 //!
 //! Namespaces, limit ranges and autoscalers are followed from the start: they are few. Whoever has
-//! no webhook registered pays for nothing else: workloads are followed from the first review on,
-//! revisions where something is denied, and other kinds once something names one as its owner or
-//! target. What is not in yet is not known, and the answer says so.
+//! no webhook registered pays for nothing else: workloads and revisions are followed from the first
+//! review on, or from the start where a namespace enforces, and other kinds once something names
+//! one as its owner or target. What is not in yet is not known, and the answer says so.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::model::autoscaler::{Autoscaler, ObjectReference};
 use crate::model::inventory::{LabelSet, Named, Objects};
 use crate::model::limit_range::LimitRange;
 use crate::model::object::Kind;
-use crate::model::policy::{ENFORCE_LABEL, Mode, Policy, Rule};
+use crate::model::policy::{ENFORCE_LABEL, Policy};
 use crate::model::template::{Outline, OutlineKind, Revision, RevisionKind};
 use crate::model::workload::Workload;
 
@@ -78,6 +78,7 @@ impl Cluster {
     /// A review has come: this webhook is registered.
     pub(in crate::app) fn engage(&self) {
         self.outlines();
+        self.all_revisions();
     }
 
     /// Follows the kinds that are looked up, for ever.
@@ -95,21 +96,19 @@ impl Cluster {
             let Some(kind) = kind else { continue };
             // What cannot be read is not known, and is asked for again by whoever needs it.
             let _unknown = self.engine.inventory().objects(&kind).await;
-            if kind.is_namespace() && self.denies_somewhere() {
-                self.all_revisions();
+            if kind.is_namespace() && self.enforces_somewhere() {
+                self.engage();
             }
         }
     }
 
-    fn denies_somewhere(&self) -> bool {
-        let policy = self.policy();
-        let anywhere = Rule::ALL.iter().any(|rule| policy.mode(*rule, None) == Mode::Deny);
+    fn enforces_somewhere(&self) -> bool {
         let namespaces = self.objects(Kind::is_namespace);
         let enforces = |namespaces: Arc<Objects>| {
             let mut namespaces = namespaces.in_namespace("").iter();
             namespaces.any(|namespace| namespace.label(ENFORCE_LABEL).is_some())
         };
-        anywhere || namespaces.is_some_and(enforces)
+        namespaces.is_some_and(enforces)
     }
 
     fn outlines(&self) -> &[Snapshots<Outline>; OutlineKind::ALL.len()] {
