@@ -25,7 +25,6 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use self::admission::Cluster;
 use self::lease::Leadership;
 use self::reports::Reports;
 use crate::admin::Admin;
@@ -107,8 +106,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     tasks::spawn_until(stop.clone(), "refresh", refresh);
     let exemptions = engine.inventory().custom(CustomKind::Exemption);
     let policy = exemptions::follow(config.clone(), exemptions, stop.clone());
-    let cluster = Cluster::new(Arc::clone(&engine), policy, certificates::namespace().await);
-    cluster.warm_up(stop.clone());
+    let cluster = admission::gather(&engine, policy, certificates::namespace().await, &stop);
     let declared = signals::start(&engine, config.clone(), &stop);
     let resolved = declared.resolved.clone();
     let schedule = Schedule {

@@ -39,6 +39,7 @@ use crate::model::inventory::Objects;
 use crate::model::limit_range::LimitRange;
 use crate::model::object::{Kind, Kinds};
 use crate::model::service::Service;
+use crate::model::template::{Outline, OutlineKind, Revision, RevisionKind};
 
 use file::FileInventory;
 use watch::{WatchInventory, WatchState};
@@ -86,6 +87,22 @@ impl AnyInventory {
         match self {
             Self::File(file) => file.limit_ranges(),
             Self::Watch(watch) => watch.limit_ranges(),
+        }
+    }
+
+    /// What the pods of all workloads of a kind request.
+    pub fn outlines(&self, kind: OutlineKind) -> Snapshots<Outline> {
+        match self {
+            Self::File(file) => file.outlines(kind),
+            Self::Watch(watch) => watch.outlines(kind),
+        }
+    }
+
+    /// All revisions of a kind.
+    pub fn revisions(&self, kind: RevisionKind) -> Snapshots<Revision> {
+        match self {
+            Self::File(file) => file.revisions(kind),
+            Self::Watch(watch) => watch.revisions(kind),
         }
     }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// `main.rs` may use that.
 const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["serve", "telemetry"]),
-    ("admission", &["model", "serve", "telemetry"]),
+    ("admission", &["engine", "model", "promql", "serve", "telemetry"]),
     (
         "apiserver",
         &["cluster", "engine", "model", "promql", "serve", "signals", "telemetry", "wire"],
