@@ -5,6 +5,7 @@
 //! sentence. Then it serves until the end comes, in the order of [`crate::serve::shutdown`].
 
 mod admission;
+mod backends;
 mod certificates;
 mod lease;
 mod reload;
@@ -21,12 +22,13 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use self::admission::Cluster;
+use self::backends::Ground;
 use self::lease::Leadership;
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
 use crate::apiserver::access::{Access, ClusterAccess};
 use crate::cli::Invocation;
-use crate::cli::serve::{KubernetesArgs, PrometheusArgs, ServeArgs, Settings};
+use crate::cli::serve::{KubernetesArgs, ServeArgs, Settings};
 use crate::cluster::authn::Authenticator;
 use crate::cluster::authz::Authorizer;
 use crate::cluster::file::FileInventory;
@@ -35,8 +37,7 @@ use crate::cluster::{self, AnyInventory, client};
 use crate::config::Config;
 use crate::engine::discovery::{Discovery, Schedule};
 use crate::engine::{self, Engine, refresh};
-use crate::prometheus::{Backends, Definition};
-use crate::promql::rule::DEFAULT_BACKEND;
+use crate::prometheus::Backends;
 use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
@@ -66,7 +67,8 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         error => anyhow::Error::new(error),
     })?;
     warn_of(&config);
-    let backend = backend(&args.prometheus, &metrics)?;
+    let ground = Ground::new(&args);
+    let backend = ground.backends(&config, &metrics)?;
     let client = cluster_client(&args).await?;
     let inventory = inventory(&args, client.clone()).await?;
     let access = access(&args, &settings, &metrics).await?;
@@ -93,6 +95,8 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let stop = shutdown.stopped();
     let refresh = refresh::run(Arc::clone(&engine), Arc::clone(&metrics));
     tasks::spawn_until(stop.clone(), "refresh", refresh);
+    let watched = Arc::clone(&engine);
+    tasks::spawn_until(stop.clone(), "replicas", async move { watched.backend().watch().await });
     let cluster =
         Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
     cluster.warm_up(stop.clone());
@@ -109,8 +113,9 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         leadership.start(&stop)
     });
     let poll = args.config_poll_interval;
+    let take_up = reload::TakeUp { ground, engine: Arc::clone(&engine), config: changed };
     let follow =
-        reload::follow(settings.config, text, poll, changed, metrics.clone(), stop.clone());
+        reload::follow(settings.config, text, poll, take_up, metrics.clone(), stop.clone());
     tasks::spawn_until(stop, "configuration", follow);
 
     info!(address = %secure.local_addr(), "serving the metrics APIs");
@@ -147,12 +152,6 @@ fn warn_of(config: &Config) {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-}
-
-fn backend(args: &PrometheusArgs, metrics: &Metrics) -> anyhow::Result<Backends> {
-    let settings = args.settings().context("--prometheus-url is not a URL")?;
-    let default = Definition { name: DEFAULT_BACKEND.into(), settings };
-    Ok(Backends::new(vec![default], metrics)?)
 }
 
 async fn cluster_client(args: &ServeArgs) -> anyhow::Result<Option<kube::Client>> {

@@ -51,7 +51,8 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         let mut interests = Vec::new();
         let demands = autoscalers.iter().flat_map(|it| autoscaler::of(it, catalog.kinds()));
         for demand in demands {
-            let Ok(place) = plan::place(&demand, &catalog, self.settings.merge) else { continue };
+            let place = plan::place(&demand, &catalog, self.settings.merge, &self.backend);
+            let Ok(place) = place else { continue };
             let is_known = !matches!(place.subject, Subject::Alone(_)) || is_exact(&demand);
             if is_known && seen.insert((place.subject.clone(), Arc::clone(&place.namespace))) {
                 interests.push(self.tables.interest(&place.subject, &place.namespace));

@@ -12,7 +12,7 @@ use crate::engine::catalog::{Catalog, CustomMetric, Served};
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
 use crate::engine::evaluate::ObjectLabels;
-use crate::engine::ports::{Inventory, Route};
+use crate::engine::ports::{Backend, Inventory, Route, Tenancy};
 use crate::engine::table::Subject;
 use crate::engine::usage;
 use crate::model::inventory::Objects;
@@ -23,9 +23,6 @@ use crate::promql::template::Field;
 
 /// How many rules that could not be listed a message names.
 const MAX_UNDISCOVERED: usize = 16;
-
-/// A query that would be longer is asked in parts, each for some of the objects or namespaces.
-const MAX_QUERY: usize = 8 * 1024;
 
 /// Where the answer to a demand is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +36,12 @@ pub struct Place {
 }
 
 /// Finds the place of a demand, or says why nobody serves it. It takes no query and no inventory.
-pub fn place(demand: &Demand, catalog: &Catalog, merge: bool) -> Result<Place, Error> {
+pub fn place(
+    demand: &Demand,
+    catalog: &Catalog,
+    merge: bool,
+    backend: &impl Backend,
+) -> Result<Place, Error> {
     let alone = || Subject::Alone(Arc::new(demand.clone()));
     match demand {
         Demand::Custom(custom) => {
@@ -60,7 +62,9 @@ pub fn place(demand: &Demand, catalog: &Catalog, merge: bool) -> Result<Place, E
         Demand::External(external) => {
             let served = external_metric(&external.metric, catalog)?;
             let namespace = merged::external(served, &external.namespace, catalog.kinds());
-            let namespace = namespace.filter(|_| merge);
+            // What is the same for all namespaces is not where each is a tenant.
+            let is_shared = backend.facts(&served.rule.backend).tenancy == Tenancy::Shared;
+            let namespace = namespace.filter(|name| merge && (is_shared || !name.is_empty()));
             let subject = match namespace {
                 Some(_) => Subject::Series {
                     metric: external.metric.clone(),
@@ -104,6 +108,7 @@ pub async fn custom(
     demand: &CustomDemand,
     catalog: &Catalog,
     inventory: &impl Inventory,
+    backend: &impl Backend,
 ) -> Result<Plan, Error> {
     let CustomMetric { kind, served } = find_custom(demand, catalog)?;
     let objects = match &demand.target {
@@ -123,7 +128,8 @@ pub async fn custom(
     // A query that does not group by the object may mean all of them together.
     let groups = [Field::GroupBy, Field::GroupBySlice];
     let is_divisible = groups.iter().any(|field| served.rule.query.uses(*field));
-    let Queries { label, queries } = queries(&render, &names, is_divisible)?;
+    let max_query = backend.facts(&served.rule.backend).max_query;
+    let Queries { label, queries } = queries(&render, &names, is_divisible, max_query)?;
     let labels = ObjectLabels { namespace: None, object: label };
     let route = route(&served.rule, demand.namespace.as_deref());
     Ok(Plan { rule: Arc::clone(&served.rule), route, queries, labels })
@@ -148,14 +154,15 @@ fn queries(
     render: &impl Fn(&[&str]) -> Result<Query, QueryError>,
     names: &[&str],
     is_divisible: bool,
+    max_query: usize,
 ) -> Result<Queries, Error> {
     let Query { promql, object_label } = render(names).map_err(Error::Query)?;
-    if promql.len() <= MAX_QUERY || names.len() < 2 || !is_divisible {
+    if promql.len() <= max_query || names.len() < 2 || !is_divisible {
         return Ok(Queries { label: object_label, queries: vec![promql] });
     }
     let (first, second) = names.split_at(names.len() / 2);
-    let mut parts = queries(render, first, is_divisible)?;
-    parts.queries.extend(queries(render, second, is_divisible)?.queries);
+    let mut parts = queries(render, first, is_divisible, max_query)?;
+    parts.queries.extend(queries(render, second, is_divisible, max_query)?.queries);
     Ok(parts)
 }
 
@@ -258,6 +265,8 @@ pub fn external(demand: &ExternalDemand, catalog: &Catalog) -> Result<(Arc<Rule>
 mod tests {
     use super::*;
 
+    const MAX_QUERY: usize = 8 * 1024;
+
     /// As a rule would: the names, and nothing else.
     #[expect(clippy::unnecessary_wraps, reason = "rendering by a rule can fail")]
     fn render(names: &[&str]) -> Result<Query, QueryError> {
@@ -269,7 +278,7 @@ mod tests {
         let names: Vec<_> =
             (0..1000).map(|index| format!("checkout-6d5f9c7b64-{index:05}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let Queries { label, queries: parts } = queries(&render, &names, true).unwrap();
+        let Queries { label, queries: parts } = queries(&render, &names, true, MAX_QUERY).unwrap();
         assert_eq!(label, "pod");
         assert!(parts.iter().all(|part| part.len() <= MAX_QUERY));
         assert_eq!(parts.len(), 4);
@@ -280,7 +289,7 @@ mod tests {
     fn a_query_that_cannot_be_divided_stays_whole() {
         let long = "x".repeat(MAX_QUERY);
         let whole = |names: &[&str], is_divisible| {
-            queries(&render, names, is_divisible).unwrap().queries.len()
+            queries(&render, names, is_divisible, MAX_QUERY).unwrap().queries.len()
         };
         assert_eq!(whole(&[&long, "b"], false), 1);
         assert_eq!(whole(&[&long, "b"], true), 2);

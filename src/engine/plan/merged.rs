@@ -2,7 +2,8 @@
 
 use crate::engine::catalog::Served;
 use crate::engine::error::Error;
-use crate::engine::plan::{MAX_QUERY, separable};
+use crate::engine::plan::separable;
+use crate::engine::ports::{Facts, Tenancy};
 use crate::model::object::{Kind, Kinds, Scope};
 use crate::model::selector::Selector;
 use crate::promql::rule::{MergedQuery, QueryError};
@@ -83,23 +84,28 @@ pub struct Piece<'a, N> {
 }
 
 /// The fewest queries for some namespaces: one that names them, or one for all namespaces where
-/// that would be too long. Where it may not be for all, they are divided.
+/// that would be too long. Where it may not be for all, they are divided. Where each is a tenant of
+/// its own, it has a query of its own.
 pub fn pieces<'a, N: AsRef<str>>(
     namespaces: &'a [N],
     may_be_all: bool,
+    facts: &Facts,
     render: &impl Fn(&[&str]) -> Result<MergedQuery, QueryError>,
 ) -> Result<Vec<Piece<'a, N>>, Error> {
     let names: Vec<&str> = namespaces.iter().map(AsRef::as_ref).collect();
-    let query = render(&names).map_err(Error::Query)?;
-    if query.promql.len() <= MAX_QUERY || names.len() < 2 {
-        return Ok(vec![Piece { query, namespaces }]);
+    let is_shared = facts.tenancy == Tenancy::Shared;
+    if is_shared || names.len() < 2 {
+        let query = render(&names).map_err(Error::Query)?;
+        if query.promql.len() <= facts.max_query || names.len() < 2 {
+            return Ok(vec![Piece { query, namespaces }]);
+        }
     }
-    if may_be_all {
+    if may_be_all && is_shared {
         let query = render(&[]).map_err(Error::Query)?;
         return Ok(vec![Piece { query, namespaces }]);
     }
     let (first, second) = namespaces.split_at(namespaces.len() / 2);
-    let mut all = pieces(first, false, render)?;
-    all.extend(pieces(second, false, render)?);
+    let mut all = pieces(first, false, facts, render)?;
+    all.extend(pieces(second, false, facts, render)?);
     Ok(all)
 }
