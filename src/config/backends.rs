@@ -200,7 +200,8 @@ impl Compiler<'_, '_> {
         match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => Some(url),
             Ok(url) => {
-                let what = format!("it begins with {}:, not with http:// or https://", url.scheme());
+                let what =
+                    format!("it begins with {}:, not with http:// or https://", url.scheme());
                 self.error(at, field, what);
                 None
             }

@@ -39,7 +39,8 @@ impl List {
 
 /// Compiles everything; what is wrong goes to the report and is left out of the answer.
 pub(super) fn config(file: File, text: &str, report: &mut Report<'_>) -> Config {
-    let File { rules, external_rules, resource_rules, presets, signals, admission, backends } = file;
+    let File { rules, external_rules, resource_rules, presets, signals, admission, backends } =
+        file;
     let (backends, names) = self::backends(backends, report);
     let rules = list(List::Custom, rules, &names, report);
     let external_rules = list(List::External, external_rules, &names, report);

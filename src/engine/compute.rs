@@ -129,7 +129,10 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         };
         let of_objects = matches!(subject, Subject::Objects { .. });
         let facts = self.backend.facts(&rule.backend);
-        if facts.tenancy == Tenancy::PerNamespace && !of_objects && namespaces.iter().any(|it| it.is_empty()) {
+        if facts.tenancy == Tenancy::PerNamespace
+            && !of_objects
+            && namespaces.iter().any(|it| it.is_empty())
+        {
             // It was the same for all namespaces before the configuration changed.
             let changed = "the backend has changed meanwhile; ask again".to_owned();
             return all(namespaces, &Error::NoValue(changed));
@@ -147,7 +150,8 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         may_be_all: bool,
     ) -> BoxFuture<'a, Computed> {
         let asking = async move {
-            let pieces = match merged::pieces(namespaces, may_be_all, &merged.facts, &merged.render) {
+            let pieces = match merged::pieces(namespaces, may_be_all, &merged.facts, &merged.render)
+            {
                 Ok(pieces) => pieces,
                 Err(error) => return all(namespaces, &error),
             };

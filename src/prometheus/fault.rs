@@ -66,7 +66,11 @@ pub(super) fn refused(base: &Url, status: StatusCode, headers: &HeaderMap, body:
     };
     match fault {
         Fault::Refused { status: text, message } if status == StatusCode::TOO_MANY_REQUESTS => {
-            Fault::Throttled { status: text, message, after: retry_after(headers, Timestamp::now()) }
+            Fault::Throttled {
+                status: text,
+                message,
+                after: retry_after(headers, Timestamp::now()),
+            }
         }
         fault => fault,
     }

@@ -31,7 +31,8 @@ struct Hold {
 impl Holds {
     /// An error while a tenant is held back.
     pub(super) fn check(&self, tenant: Option<&HeaderValue>) -> Result<(), Fault> {
-        let (now, mut holds) = (Instant::now(), self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let (now, mut holds) =
+            (Instant::now(), self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if holds.is_empty() {
             return Ok(());
         }

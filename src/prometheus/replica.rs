@@ -66,7 +66,8 @@ impl Replica {
 
     /// Takes up what came of a request.
     pub(super) fn settle(&self, permit: Permit<'_>, verdict: Verdict) {
-        let failure = if let Verdict::Failed(text) = &verdict { text.clone() } else { String::new() };
+        let failure =
+            if let Verdict::Failed(text) = &verdict { text.clone() } else { String::new() };
         let (backend, peer) = (&self.backend, self.client.peer());
         match permit.settle(verdict) {
             Some(Change::Opened) => {
@@ -91,16 +92,14 @@ impl Replica {
             return self.change(|health| health.is_well = false);
         };
         self.settle(permit, answer.as_ref().err().map_or(Verdict::Answered, verdict));
-        self.change(|health| {
-            match answer {
-                Ok(QueryResult::Vector(samples)) => {
-                    let values = samples.iter().map(|sample| sample.point.value);
-                    health.newest = Some(values.max_by(f64::total_cmp));
-                    health.is_well = true;
-                }
-                Ok(QueryResult::Scalar(_)) | Err(Fault::Busy { .. }) => {}
-                Err(_) => health.is_well = false,
+        self.change(|health| match answer {
+            Ok(QueryResult::Vector(samples)) => {
+                let values = samples.iter().map(|sample| sample.point.value);
+                health.newest = Some(values.max_by(f64::total_cmp));
+                health.is_well = true;
             }
+            Ok(QueryResult::Scalar(_)) | Err(Fault::Busy { .. }) => {}
+            Err(_) => health.is_well = false,
         });
     }
 

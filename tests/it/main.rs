@@ -13,6 +13,7 @@ mod access;
 mod adapter;
 mod admission;
 mod backend;
+mod backends;
 mod certificates;
 mod cluster;
 mod conformance;

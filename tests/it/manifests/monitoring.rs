@@ -36,6 +36,10 @@ fn samples() -> BTreeSet<String> {
     let backend = metrics.backend("default");
     backend.asked(Operation::Query, QueryOutcome::Success, Duration::ZERO);
     backend.warned(1);
+    backend.failed_over();
+    let replica = metrics.replica("default", "localhost:9090");
+    replica.breaker_open(false);
+    replica.stale(false);
     let encoded = metrics.encode();
     let lines = encoded.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()
