@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::ports::{BackendError, InventoryError};
+use crate::engine::ports::{BackendError, Fault, InventoryError};
 use crate::promql::rule::QueryError;
 use crate::telemetry::chain;
 
@@ -87,8 +87,12 @@ impl Error {
         use std::mem::discriminant;
         match (self, other) {
             (Self::Backend { cause, .. }, Self::Backend { cause: other, .. }) => {
+                // While a backend is left alone, its errors are of the fault that led to it.
+                let is_suspended = |fault: &Fault| matches!(fault, Fault::Suspended { .. });
                 cause.backend == other.backend
-                    && discriminant(&*cause.fault) == discriminant(&*other.fault)
+                    && (discriminant(&*cause.fault) == discriminant(&*other.fault)
+                        || is_suspended(&cause.fault)
+                        || is_suspended(&other.fault))
             }
             _ => discriminant(self) == discriminant(other),
         }

@@ -81,6 +81,20 @@ pub fn place(
     }
 }
 
+/// The backend that a table is computed from; none where nobody serves it.
+pub fn backend(subject: &Subject, catalog: &Catalog) -> Option<Arc<str>> {
+    let served = match subject {
+        Subject::Objects { metric, kind, .. } => &catalog.custom(kind, metric)?.served,
+        Subject::Series { metric, .. } => catalog.external(metric)?,
+        Subject::Alone(demand) => match &**demand {
+            Demand::Custom(demand) => &find_custom(demand, catalog).ok()?.served,
+            Demand::External(demand) => catalog.external(&demand.metric)?,
+            Demand::Usage(_) => return Some(Arc::clone(&catalog.resource_rules()?.cpu.backend)),
+        },
+    };
+    Some(Arc::clone(&served.rule.backend))
+}
+
 /// Whether somebody serves a demand at all.
 pub fn check(demand: &Demand, catalog: &Catalog) -> Result<(), Error> {
     match demand {

@@ -13,11 +13,7 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
-#[test]
-fn every_key_is_taken_up() {
-    let config = parse(
-        "c.yaml",
-        "
+const EVERY_KEY: &str = "
 backends:
   mimir:
     urls: [https://a:8080/prometheus, https://b:8080/prometheus]
@@ -41,8 +37,11 @@ backends:
     maxLag: 1m
   plain:
     urls: [http://p]
-",
-    );
+";
+
+#[test]
+fn every_key_is_taken_up() {
+    let config = parse("c.yaml", EVERY_KEY);
     let url = |text: &str| Url::parse(text).unwrap();
     let pair = |name: &str, value: &str| (text(name), text(value));
     let plain = Backend {
