@@ -6,6 +6,7 @@
 //! person decides, the rules' modes and exemptions, is a [`Policy`](crate::model::policy::Policy).
 
 pub mod autoscaler;
+pub mod crd;
 pub mod decide;
 mod effective;
 pub mod finding;

@@ -7,6 +7,7 @@
 mod admission;
 mod backends;
 mod certificates;
+mod exemptions;
 mod lease;
 mod reload;
 
@@ -19,6 +20,7 @@ use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::admission::Cluster;
@@ -37,6 +39,7 @@ use crate::cluster::{self, AnyInventory, client};
 use crate::config::Config;
 use crate::engine::discovery::{Discovery, Schedule};
 use crate::engine::{self, Engine, refresh};
+use crate::model::custom::CustomKind;
 use crate::prometheus::Backends;
 use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
@@ -61,12 +64,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         warn!(flags = ignored.join(" "), "flags of prometheus-adapter that mean nothing here");
     }
     let metrics = Arc::new(Metrics::new());
-    let (text, config) = reload::load(&settings.config).await.map_err(|error| match error {
-        // Told apart from the others, because it has a line for each mistake.
-        reload::Error::Invalid(mistakes) => anyhow::Error::new(mistakes),
-        error => anyhow::Error::new(error),
-    })?;
-    warn_of(&config);
+    let (text, config) = load(&settings).await?;
     let ground = Ground::new(&args);
     let backend = ground.backends(&config, &metrics)?;
     let client = cluster_client(&args).await?;
@@ -75,13 +73,8 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let engine = Arc::new(Engine::new(backend, inventory, engine_settings(&args)));
     let (certificate, keeper) =
         certificates::certificate(&args.serving, &settings, client.as_ref(), &metrics).await?;
-    let leadership = match &client {
-        Some(client) => Leadership::new(&args.serving, client).await,
-        None => None,
-    };
-    let secure = Listener::bind(settings.secure).await.context("--secure-port")?;
-    let admin = Listener::bind(settings.admin).await.context("--admin-port")?;
-    let admission = Listener::bind(settings.admission).await.context("--admission-port")?;
+    let leadership = Leadership::new(&args.serving, client.as_ref()).await;
+    let Listeners { secure, admission, admin } = Listeners::bind(&settings).await?;
     let (changed, config) = watch::channel(Arc::new(config));
 
     // Nothing is spawned before this line.
@@ -93,12 +86,10 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
     observe(&engine, &metrics);
     let stop = shutdown.stopped();
-    let refresh = refresh::run(Arc::clone(&engine), Arc::clone(&metrics));
-    tasks::spawn_until(stop.clone(), "refresh", refresh);
-    let watched = Arc::clone(&engine);
-    tasks::spawn_until(stop.clone(), "replicas", async move { watched.backend().watch().await });
-    let cluster =
-        Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
+    compute(&engine, &metrics, &stop);
+    let exemptions = engine.inventory().custom(CustomKind::Exemption);
+    let policy = exemptions::follow(config.clone(), exemptions, stop.clone());
+    let cluster = Cluster::new(Arc::clone(&engine), policy, certificates::namespace().await);
     cluster.warm_up(stop.clone());
     let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
@@ -145,6 +136,42 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     }
     info!(cut, "stopped");
     Ok(())
+}
+
+/// The configuration as it is written, and what it says.
+async fn load(settings: &Settings) -> anyhow::Result<(String, Config)> {
+    let (text, config) = reload::load(&settings.config).await.map_err(|error| match error {
+        // Told apart from the others, because it has a line for each mistake.
+        reload::Error::Invalid(mistakes) => anyhow::Error::new(mistakes),
+        error => anyhow::Error::new(error),
+    })?;
+    warn_of(&config);
+    Ok((text, config))
+}
+
+/// Every port.
+struct Listeners {
+    secure: Listener,
+    admission: Listener,
+    admin: Listener,
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self {
+            secure: Listener::bind(settings.secure).await.context("--secure-port")?,
+            admin: Listener::bind(settings.admin).await.context("--admin-port")?,
+            admission: Listener::bind(settings.admission).await.context("--admission-port")?,
+        })
+    }
+}
+
+/// Keeps metrics fresh, and compares the replicas of the backends that they come from.
+fn compute(engine: &Arc<AppEngine>, metrics: &Arc<Metrics>, stop: &CancellationToken) {
+    let refresh = refresh::run(Arc::clone(engine), Arc::clone(metrics));
+    tasks::spawn_until(stop.clone(), "refresh", refresh);
+    let engine = Arc::clone(engine);
+    tasks::spawn_until(stop.clone(), "replicas", async move { engine.backend().watch().await });
 }
 
 /// Tells what loads but may not do what its author thinks.

@@ -15,7 +15,6 @@ use super::AppEngine;
 use crate::admission::decide::{Surroundings, decide};
 use crate::admission::review;
 use crate::admission::server::Server;
-use crate::config::Config;
 use crate::engine::ports::Inventory as _;
 use crate::model::autoscaler::Autoscaler;
 use crate::model::inventory::{LabelSet, Objects};
@@ -80,17 +79,17 @@ pub(super) async fn serve(
 /// What is known of the cluster, from memory alone.
 pub(super) struct Cluster {
     engine: Arc<AppEngine>,
-    config: watch::Receiver<Arc<Config>>,
+    policy: watch::Receiver<Arc<Policy>>,
     own_namespace: String,
 }
 
 impl Cluster {
     pub(super) fn new(
         engine: Arc<AppEngine>,
-        config: watch::Receiver<Arc<Config>>,
+        policy: watch::Receiver<Arc<Policy>>,
         own_namespace: Option<String>,
     ) -> Self {
-        Self { engine, config, own_namespace: own_namespace.unwrap_or_default() }
+        Self { engine, policy, own_namespace: own_namespace.unwrap_or_default() }
     }
 
     /// Begins to follow the kinds that are looked up, which then go on by themselves.
@@ -129,7 +128,7 @@ async fn follow(engine: Arc<AppEngine>) {
 
 impl Surroundings for Cluster {
     fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.config.borrow().admission)
+        Arc::clone(&self.policy.borrow())
     }
 
     fn namespace(&self, namespace: &str) -> Option<LabelSet> {
