@@ -106,6 +106,35 @@ async fn where_each_namespace_is_a_tenant_no_two_are_asked_for_together() {
 }
 
 #[tokio::test]
+async fn a_backend_that_stalls_does_not_hold_up_another() {
+    let (stalled, good) = (FakePrometheus::start().await, prometheus("1").await);
+    let names: Vec<_> = (0..40).map(|index| format!("stalled_{index}")).collect();
+    let listing: Vec<_> = names.iter().map(|name| json!({"__name__": name})).collect();
+    stalled.answer("all", Answer::data(&json!(listing)));
+    stalled.answer_all(Answer::Stall);
+    // The first closes the entry before it, and what follows closes this one.
+    let more = format!("}}\n  stalled: {{urls: ['{}'], deadline: 60s", stalled.url());
+    let rule = "- {backend: stalled, seriesQuery: all, resources: {namespaced: false}, \
+                metricsQuery: sum(<<.Series>>)}\n";
+    let plimsoll = Plimsoll::start(Start {
+        config: &(config(good.url().as_str(), &more) + rule),
+        files: &[("token", "mine")],
+        prometheus: "http://127.0.0.1:1",
+        flags: &["--refresh-interval=100ms"],
+        ..Start::default()
+    })
+    .await;
+    let client = plimsoll.client();
+    let asked = names.iter().map(async |name| {
+        assert_eq!(client.get(&DEPTH.replace("depth", name)).await.status, 504);
+    });
+    futures_util::future::join_all(asked).await;
+    assert_eq!(value(&plimsoll).await, "1");
+    good.take_requests();
+    wait_until("it is refreshed", async || good.requests().len() > 5).await;
+}
+
+#[tokio::test]
 async fn a_backend_called_default_stands_in_place_of_the_flags() {
     let fake = prometheus("3").await;
     let config = config(fake.url().as_str(), "").replace("mine", "default");

@@ -109,3 +109,31 @@ pub fn pieces<'a, N: AsRef<str>>(
     all.extend(pieces(second, false, facts, render)?);
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The queries for three namespaces, each of which just names them.
+    fn asked(tenancy: Tenancy, max_query: usize) -> Vec<String> {
+        let deadline = Duration::from_secs(10);
+        let facts = Facts { tenancy, max_query, concurrency: 1, deadline, max_series: 1 };
+        #[expect(clippy::unnecessary_wraps, reason = "rendering by a rule can fail")]
+        fn render(names: &[&str]) -> Result<MergedQuery, QueryError> {
+            let (promql, object_label) = (names.join("|"), String::new());
+            Ok(MergedQuery { promql, namespace_label: None, object_label })
+        }
+        let pieces = pieces(&["a", "b", "c"], true, &facts, &render).unwrap();
+        pieces.into_iter().map(|piece| piece.query.promql).collect()
+    }
+
+    #[test]
+    fn where_each_namespace_is_a_tenant_each_has_a_query_of_its_own() {
+        assert_eq!(asked(Tenancy::Shared, 5), ["a|b|c"]);
+        assert_eq!(asked(Tenancy::Shared, 4), [""]);
+        assert_eq!(asked(Tenancy::PerNamespace, 5), ["a", "b", "c"]);
+        assert_eq!(asked(Tenancy::PerNamespace, 0), ["a", "b", "c"]);
+    }
+}
