@@ -24,7 +24,8 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) fn new(args: &ServeArgs) -> Self {
-        let directory = args.config.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+        let directory =
+            args.config.as_deref().and_then(Path::parent).unwrap_or_else(|| Path::new("."));
         Self { prometheus: args.prometheus.clone(), directory: directory.to_owned() }
     }
 

@@ -1,7 +1,6 @@
 //! The backends that the flags and the configuration file describe together.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::cli::serve::PrometheusArgs;
 use crate::config::backends::Backend;
@@ -65,7 +64,6 @@ fn definition(backend: &Backend, directory: &Path) -> Definition {
     };
     let mut definition =
         Definition::new(&backend.name, backend.urls.iter().map(settings).collect());
-    definition.name = Arc::clone(&backend.name);
     definition.tenant.clone_from(&backend.tenant);
     definition.max_lag = backend.max_lag.unwrap_or(definition.max_lag);
     definition

@@ -82,7 +82,7 @@ pub async fn run(args: RulesArgs) -> anyhow::Result<Report> {
     let name = args.config.display().to_string();
     let text = fs::read_to_string(&args.config).with_context(|| format!("cannot read {name}"))?;
     let config = config::parse(&name, &text)?;
-    let directory = args.config.parent().unwrap_or(Path::new("."));
+    let directory = args.config.parent().unwrap_or_else(|| Path::new("."));
     let definitions = definitions(&args.prometheus, &config.backends, directory)
         .context("--prometheus-url is not a URL")?;
     let backends = Backends::new(definitions, &Metrics::new())?;

@@ -297,12 +297,11 @@ impl Compiler<'_, '_> {
         }
         let client_secret_file =
             self.needed_file(referenced, "oauth2.clientSecretFile", value.client_secret_file);
-        let token_url = match value.token_url {
-            Some(url) => self.url(url.referenced, "oauth2.tokenUrl", &url.value),
-            None => {
-                self.error(referenced, "oauth2.tokenUrl", "it is missing");
-                None
-            }
+        let token_url = if let Some(url) = value.token_url {
+            self.url(url.referenced, "oauth2.tokenUrl", &url.value)
+        } else {
+            self.error(referenced, "oauth2.tokenUrl", "it is missing");
+            None
         };
         Some(OAuth2 {
             client_id: client_id?,

@@ -54,15 +54,14 @@ pub(super) fn refused(base: &Url, status: StatusCode, headers: &HeaderMap, body:
         let message = redirect(base, headers);
         return Fault::Refused { status: status.to_string(), message };
     }
-    let fault = match answer::refusal(body) {
-        Some((kind, message)) => said(status, &kind, &message),
-        None => {
-            let mut message = one_line(&String::from_utf8_lossy(body), EXCERPT);
-            if message.is_empty() {
-                "without a word of explanation".clone_into(&mut message);
-            }
-            Fault::Refused { status: status.to_string(), message }
+    let fault = if let Some((kind, message)) = answer::refusal(body) {
+        said(status, &kind, &message)
+    } else {
+        let mut message = one_line(&String::from_utf8_lossy(body), EXCERPT);
+        if message.is_empty() {
+            "without a word of explanation".clone_into(&mut message);
         }
+        Fault::Refused { status: status.to_string(), message }
     };
     match fault {
         Fault::Refused { status: text, message } if status == StatusCode::TOO_MANY_REQUESTS => {

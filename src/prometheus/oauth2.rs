@@ -110,21 +110,18 @@ impl Tokens {
         let Ok(answer) = serde_json::from_slice::<Answer>(&body) else {
             return Err(format!("it answered {status} without a token"));
         };
-        match answer.access_token.filter(|token| status.is_success() && !token.is_empty()) {
-            Some(token) => {
-                let life = answer.expires_in.map_or(Ok(UNKNOWN_LIFE), Duration::try_from_secs_f64);
-                let life = life.unwrap_or(UNKNOWN_LIFE).min(MAX_LIFE);
-                let mut header = HeaderValue::try_from(format!("Bearer {token}"))
-                    .map_err(|_| "the token holds characters that no header may hold".to_owned())?;
-                header.set_sensitive(true);
-                Ok((header, life))
-            }
-            None => {
-                let reason = [answer.error, answer.error_description];
-                let reason = reason.into_iter().flatten().collect::<Vec<_>>().join(": ");
-                Err(format!("it answered {status} {}", one_line(&reason, REASON)))
-            }
-        }
+        let token = answer.access_token.filter(|token| status.is_success() && !token.is_empty());
+        let Some(token) = token else {
+            let reason = [answer.error, answer.error_description];
+            let reason = reason.into_iter().flatten().collect::<Vec<_>>().join(": ");
+            return Err(format!("it answered {status} {}", one_line(&reason, REASON)));
+        };
+        let life = answer.expires_in.map_or(Ok(UNKNOWN_LIFE), Duration::try_from_secs_f64);
+        let life = life.unwrap_or(UNKNOWN_LIFE).min(MAX_LIFE);
+        let mut header = HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| "the token holds characters that no header may hold".to_owned())?;
+        header.set_sensitive(true);
+        Ok((header, life))
     }
 }
 
