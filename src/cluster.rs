@@ -126,4 +126,11 @@ impl Inventory for AnyInventory {
             Self::Watch(watch) => watch.objects(kind).await,
         }
     }
+
+    async fn running(&self, pods: &Arc<Kind>) -> Result<Option<Arc<Objects>>, InventoryError> {
+        match self {
+            Self::File(file) => file.running(pods).await,
+            Self::Watch(watch) => watch.running(pods).await,
+        }
+    }
 }

@@ -217,6 +217,15 @@ pub trait Inventory: Send + Sync + 'static {
         &self,
         kind: &Arc<Kind>,
     ) -> impl Future<Output = Result<Option<Arc<Objects>>, InventoryError>> + Send;
+
+    /// The same of pods, without those whose phase is not `Running`. An inventory that knows no
+    /// phases takes all for running.
+    fn running(
+        &self,
+        pods: &Arc<Kind>,
+    ) -> impl Future<Output = Result<Option<Arc<Objects>>, InventoryError>> + Send {
+        self.objects(pods)
+    }
 }
 
 /// Why the objects of a kind cannot be listed.

@@ -12,6 +12,7 @@
 mod access;
 mod adapter;
 mod admission;
+mod any_cluster;
 mod backend;
 mod backends;
 mod certificates;
