@@ -35,22 +35,32 @@ pub(super) struct Replica {
 pub(super) struct Health {
     /// Whether the last probe was answered, and nothing has opened the breaker since.
     is_well: bool,
-    /// The time of its newest sample; nothing where it has none, and unknown before the first answer.
-    newest: Option<Option<f64>>,
+    newest: Newest,
     /// Whether it is too far behind another.
     pub(super) is_stale: bool,
+}
+
+/// The newest sample of a replica.
+#[derive(Clone, Copy, Debug)]
+enum Newest {
+    /// It has not answered yet.
+    Unknown,
+    /// It has none.
+    Nothing,
+    /// The time in seconds.
+    At(f64),
 }
 
 impl Health {
     /// The time of its newest sample in seconds.
     pub(super) fn newest(&self) -> Option<f64> {
-        self.newest.flatten()
+        if let Newest::At(seconds) = self.newest { Some(seconds) } else { None }
     }
 }
 
 impl Replica {
     pub(super) fn new(backend: Arc<str>, client: Client, metrics: ReplicaMetrics) -> Self {
-        let health = Health { is_well: true, newest: None, is_stale: false };
+        let health = Health { is_well: true, newest: Newest::Unknown, is_stale: false };
         metrics.breaker_open(false);
         metrics.stale(false);
         Self { backend, client, breaker: Breaker::default(), health: health.into(), metrics }
@@ -95,7 +105,7 @@ impl Replica {
         self.change(|health| match answer {
             Ok(QueryResult::Vector(samples)) => {
                 let values = samples.iter().map(|sample| sample.point.value);
-                health.newest = Some(values.max_by(f64::total_cmp));
+                health.newest = values.max_by(f64::total_cmp).map_or(Newest::Nothing, Newest::At);
                 health.is_well = true;
             }
             Ok(QueryResult::Scalar(_)) | Err(Fault::Busy { .. }) => {}
@@ -106,13 +116,10 @@ impl Replica {
     /// Compares it with the newest sample of all replicas.
     pub(super) fn compare(&self, newest: Option<f64>, max_lag: Duration) {
         let health = self.health();
-        let behind = newest.zip(health.newest).map(|(newest, own)| own.map(|own| newest - own));
-        let is_stale = match behind {
-            // It has no data at all where another has some.
-            Some(None) => true,
-            Some(Some(seconds)) => seconds > max_lag.as_secs_f64(),
-            None => false,
-        };
+        let behind = newest.zip(health.newest()).map(|(newest, own)| newest - own);
+        // One without data is behind whoever has some.
+        let is_empty = newest.is_some() && matches!(health.newest, Newest::Nothing);
+        let is_stale = is_empty || behind.is_some_and(|behind| behind > max_lag.as_secs_f64());
         if is_stale == health.is_stale {
             return;
         }
@@ -120,7 +127,6 @@ impl Replica {
         self.metrics.stale(is_stale);
         let (backend, peer) = (&self.backend, self.client.peer());
         if is_stale {
-            let behind = behind.flatten();
             warn!(%backend, %peer, behind, "a replica has old data and is not asked");
         } else {
             info!(%backend, %peer, "a replica has fresh data again");

@@ -116,15 +116,16 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "rendering by a rule can fail")]
+    fn render(names: &[&str]) -> Result<MergedQuery, QueryError> {
+        let (promql, object_label) = (names.join("|"), String::new());
+        Ok(MergedQuery { promql, namespace_label: None, object_label })
+    }
+
     /// The queries for three namespaces, each of which just names them.
     fn asked(tenancy: Tenancy, max_query: usize) -> Vec<String> {
         let deadline = Duration::from_secs(10);
         let facts = Facts { tenancy, max_query, concurrency: 1, deadline, max_series: 1 };
-        #[expect(clippy::unnecessary_wraps, reason = "rendering by a rule can fail")]
-        fn render(names: &[&str]) -> Result<MergedQuery, QueryError> {
-            let (promql, object_label) = (names.join("|"), String::new());
-            Ok(MergedQuery { promql, namespace_label: None, object_label })
-        }
         let pieces = pieces(&["a", "b", "c"], true, &facts, &render).unwrap();
         pieces.into_iter().map(|piece| piece.query.promql).collect()
     }
