@@ -5,6 +5,7 @@
 //! sentence. Then it serves until the end comes, in the order of [`crate::serve::shutdown`].
 
 mod admission;
+mod backends;
 mod certificates;
 mod exemptions;
 mod lease;
@@ -23,15 +24,17 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::backends::Ground;
 use self::lease::Leadership;
 use self::reports::Reports;
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
 use crate::apiserver::access::{Access, ClusterAccess};
 use crate::cli::Invocation;
-use crate::cli::serve::{KubernetesArgs, PrometheusArgs, ServeArgs, Settings};
+use crate::cli::serve::{KubernetesArgs, ServeArgs, Settings};
 use crate::cluster::authn::Authenticator;
 use crate::cluster::authz::Authorizer;
 use crate::cluster::file::FileInventory;
@@ -41,8 +44,7 @@ use crate::config::Config;
 use crate::engine::discovery::{Discovery, Schedule};
 use crate::engine::{self, Engine, refresh};
 use crate::model::custom::CustomKind;
-use crate::prometheus::{Backends, Definition};
-use crate::promql::rule::DEFAULT_BACKEND;
+use crate::prometheus::Backends;
 use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
@@ -70,26 +72,17 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         warn!(flags = ignored.join(" "), "flags of prometheus-adapter that mean nothing here");
     }
     let metrics = Arc::new(Metrics::new());
-    let (text, config) = reload::load(&settings.config).await.map_err(|error| match error {
-        // Told apart from the others, because it has a line for each mistake.
-        reload::Error::Invalid(mistakes) => anyhow::Error::new(mistakes),
-        error => anyhow::Error::new(error),
-    })?;
-    warn_of(&config);
-    let backend = backend(&args.prometheus, &metrics)?;
+    let (text, config) = load(&settings).await?;
+    let ground = Ground::new(&args);
+    let backend = ground.backends(&config, &metrics)?;
     let client = cluster_client(&args).await?;
     let inventory = inventory(&args, client.clone()).await?;
     let access = access(&args, &settings, &metrics).await?;
     let engine = Arc::new(Engine::new(backend, inventory, engine_settings(&args)));
     let (certificate, keeper) =
         certificates::certificate(&args.serving, &settings, client.as_ref(), &metrics).await?;
-    let leadership = match &client {
-        Some(client) => Leadership::new(&args.serving, client).await,
-        None => None,
-    };
-    let secure = Listener::bind(settings.secure).await.context("--secure-port")?;
-    let admin = Listener::bind(settings.admin).await.context("--admin-port")?;
-    let admission = Listener::bind(settings.admission).await.context("--admission-port")?;
+    let leadership = Leadership::new(&args.serving, client.as_ref()).await;
+    let Listeners { secure, admission, admin } = Listeners::bind(&settings).await?;
     let (changed, config) = watch::channel(Arc::new(config));
 
     // Nothing is spawned before this line.
@@ -102,8 +95,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
     observe(&engine, &metrics);
     let stop = shutdown.stopped();
-    let refresh = refresh::run(Arc::clone(&engine), Arc::clone(&metrics));
-    tasks::spawn_until(stop.clone(), "refresh", refresh);
+    compute(&engine, &metrics, &stop);
     let exemptions = engine.inventory().custom(CustomKind::Exemption);
     let policy = exemptions::follow(config.clone(), exemptions, stop.clone());
     let cluster = admission::gather(&engine, policy, certificates::namespace().await, &stop);
@@ -133,8 +125,9 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         leadership.start(&stop)
     });
     let poll = args.config_poll_interval;
+    let take_up = reload::TakeUp { ground, engine: Arc::clone(&engine), config: changed };
     let follow =
-        reload::follow(settings.config, text, poll, changed, metrics.clone(), stop.clone());
+        reload::follow(settings.config, text, poll, take_up, metrics.clone(), stop.clone());
     tasks::spawn_until(stop, "configuration", follow);
 
     info!(address = %secure.local_addr(), "serving the metrics APIs");
@@ -166,17 +159,47 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The configuration as it is written, and what it says.
+async fn load(settings: &Settings) -> anyhow::Result<(String, Config)> {
+    let (text, config) = reload::load(&settings.config).await.map_err(|error| match error {
+        // Told apart from the others, because it has a line for each mistake.
+        reload::Error::Invalid(mistakes) => anyhow::Error::new(mistakes),
+        error => anyhow::Error::new(error),
+    })?;
+    warn_of(&config);
+    Ok((text, config))
+}
+
+/// Every port.
+struct Listeners {
+    secure: Listener,
+    admission: Listener,
+    admin: Listener,
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self {
+            secure: Listener::bind(settings.secure).await.context("--secure-port")?,
+            admin: Listener::bind(settings.admin).await.context("--admin-port")?,
+            admission: Listener::bind(settings.admission).await.context("--admission-port")?,
+        })
+    }
+}
+
+/// Keeps metrics fresh, and compares the replicas of the backends that they come from.
+fn compute(engine: &Arc<AppEngine>, metrics: &Arc<Metrics>, stop: &CancellationToken) {
+    let refresh = refresh::run(Arc::clone(engine), Arc::clone(metrics));
+    tasks::spawn_until(stop.clone(), "refresh", refresh);
+    let engine = Arc::clone(engine);
+    tasks::spawn_until(stop.clone(), "replicas", async move { engine.backend().watch().await });
+}
+
 /// Tells what loads but may not do what its author thinks.
 fn warn_of(config: &Config) {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-}
-
-fn backend(args: &PrometheusArgs, metrics: &Metrics) -> anyhow::Result<Backends> {
-    let settings = args.settings().context("--prometheus-url is not a URL")?;
-    let default = Definition { name: DEFAULT_BACKEND.into(), settings };
-    Ok(Backends::new(vec![default], metrics)?)
 }
 
 async fn cluster_client(args: &ServeArgs) -> anyhow::Result<Option<kube::Client>> {

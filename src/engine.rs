@@ -177,7 +177,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     /// Where the answer to a demand is found; what nobody serves is told apart, which takes no
     /// query.
     fn place(&self, demand: &Demand) -> Result<Place, Error> {
-        let place = plan::place(demand, &self.catalog.load(), self.settings.merge);
+        let place = plan::place(demand, &self.catalog.load(), self.settings.merge, &self.backend);
         if let Err(Error::UnknownResource(_)) = place {
             self.inventory.look_for_kinds();
         }

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod autoscaler;
+pub mod backend;
 pub mod custom;
 pub mod duration;
 pub mod inventory;

@@ -106,11 +106,12 @@ impl Error {
         use std::mem::discriminant;
         match (self, other) {
             (Self::Backend { cause, .. }, Self::Backend { cause: other, .. }) => {
+                // While a backend is left alone, its errors are of the fault that led to it.
                 let is_suspended = |fault: &Fault| matches!(fault, Fault::Suspended { .. });
                 cause.backend == other.backend
-                    && (is_suspended(&cause.fault)
-                        || is_suspended(&other.fault)
-                        || discriminant(&*cause.fault) == discriminant(&*other.fault))
+                    && (discriminant(&*cause.fault) == discriminant(&*other.fault)
+                        || is_suspended(&cause.fault)
+                        || is_suspended(&other.fault))
             }
             _ => discriminant(self) == discriminant(other),
         }

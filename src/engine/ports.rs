@@ -171,6 +171,16 @@ pub enum Fault {
         /// The backend's own words.
         message: String,
     },
+    /// The backend has had too many questions.
+    #[error("Prometheus answered {status}: {message}")]
+    Throttled {
+        /// HTTP status and, where the body says so, the error type.
+        status: String,
+        /// The backend's own words.
+        message: String,
+        /// When to come back, where it says so.
+        after: Option<Duration>,
+    },
     /// No connection, or it broke.
     #[error("Prometheus cannot be reached: {0}")]
     Unreachable(String),

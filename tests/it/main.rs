@@ -14,6 +14,7 @@ mod adapter;
 mod admission;
 mod any_cluster;
 mod backend;
+mod backends;
 mod certificates;
 mod cluster;
 mod conformance;
