@@ -245,6 +245,16 @@ fn is_unexecutable(error: &Error) -> bool {
     matches!(&*cause.fault, Fault::Refused { status, .. } if status.starts_with("422"))
 }
 
+/// Whether there is nothing new for a namespace because of such an error: less of it may have an
+/// answer.
+pub(super) fn is_divisible_failure(outcome: &Outcome) -> bool {
+    let error = match outcome {
+        Ok(part) => part.failure.as_ref(),
+        Err(error) => Some(error),
+    };
+    error.is_some_and(is_unexecutable)
+}
+
 fn samples(result: QueryResult) -> Vec<Sample> {
     match result {
         QueryResult::Scalar(point) => vec![Sample { labels: Labels::default(), point }],

@@ -4,7 +4,6 @@
 //! namespaces where [one query](merged) answers all of them, or alone.
 
 pub mod merged;
-mod separable;
 
 use std::sync::Arc;
 

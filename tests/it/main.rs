@@ -20,6 +20,7 @@ mod export;
 mod hpa;
 mod isolation;
 mod manifests;
+mod merging;
 mod promises;
 mod readme;
 mod reports;
