@@ -157,7 +157,8 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         let Place { kind, .. } = self.place(demand)?;
         let chosen = read::choose(demand, kind.as_ref(), &self.inventory, None).await?;
         let at = Timestamp::now();
-        let values = self.compute_alone(demand, &self.catalog(), at).await?;
+        let values = self.compute_alone(demand, &self.catalog(), at).await;
+        let values = values.map_err(|error| error.of_metric(demand))?;
         let part = Part { values, failure: None, at, evaluated: Instant::now() };
         let answer = read::answer(demand, kind.as_ref(), &Ok(part), &chosen, at)?;
         Ok(Arc::new(answer.into()))

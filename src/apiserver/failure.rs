@@ -21,6 +21,7 @@ pub fn status(error: &Error, demand: &Demand) -> Status {
         Error::Ambiguous { .. }
         | Error::BadResult { .. }
         | Error::Inventory(_)
+        | Error::TooLarge { .. }
         | Error::Query(_) => Status::internal(error),
     }
 }
@@ -34,6 +35,7 @@ fn of_backend(fault: &Fault, error: &Error) -> Status {
         Fault::NotAsked(_)
         | Fault::Malformed(_)
         | Fault::Unusable(_)
+        | Fault::TooLarge(_)
         | Fault::Partial(_)
         | Fault::Refused { .. } => Status::internal(error),
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::engine::ports::{Backend, BackendError, Facts, Fault, Range, Route, Tenancy};
+use crate::model::rows::{ObjectLabels, Rows};
 use crate::model::value::{QueryResult, Series, SeriesNames};
 use crate::prometheus::{Client, Settings, SettingsError, Terms};
 use crate::telemetry::metrics::Metrics;
@@ -70,6 +71,19 @@ impl Backend for Backends {
     ) -> Result<QueryResult, BackendError> {
         let client = self.client(route)?;
         let answer = client.query(promql, at, &terms(route)).await;
+        answer.map_err(|fault| fault.at(&route.backend, client.peer()))
+    }
+
+    async fn query_objects(
+        &self,
+        route: &Route,
+        promql: &str,
+        labels: &ObjectLabels,
+        describe: bool,
+        at: Timestamp,
+    ) -> Result<Option<Rows>, BackendError> {
+        let client = self.client(route)?;
+        let answer = client.query_objects(promql, labels, describe, at, &terms(route)).await;
         answer.map_err(|fault| fault.at(&route.backend, client.peer()))
     }
 

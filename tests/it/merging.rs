@@ -43,7 +43,9 @@ async fn merged_and_unmerged_plans_give_the_same_answers() {
         for (demand, (merged, alone)) in demands.iter().zip(merged.iter().zip(&alone)) {
             if merged != alone {
                 let query = rules.query_of(demand);
-                wrong.push(format!("{demand:?}\n  {query}\n  merged {merged:?}\n  alone  {alone:?}"));
+                wrong.push(format!(
+                    "{demand:?}\n  {query}\n  merged {merged:?}\n  alone  {alone:?}"
+                ));
             }
         }
         let count = wrong.len();

@@ -26,7 +26,9 @@ fn custom(dice: &mut Dice, metric: String) -> Demand {
     let namespace = dice.pick(&NAMESPACES);
     let (resource, target) = match dice.below(10) {
         0..4 => ("pods", Target::Named(dice.pick(&PODS).to_owned())),
-        4..7 => ("pods", selected(dice, &["", "app=web", "app in (web,db)", "app!=web", "app=none"])),
+        4..7 => {
+            ("pods", selected(dice, &["", "app=web", "app in (web,db)", "app!=web", "app=none"]))
+        }
         7 => ("services", Target::Named(dice.pick(&SERVICES).to_owned())),
         8 => ("services", selected(dice, &["", "app=web"])),
         _ => ("namespaces", Target::Named(namespace.to_owned())),
@@ -55,7 +57,14 @@ fn selector(dice: &mut Dice) -> Selector {
     let text = if dice.percent(70) {
         ""
     } else {
-        dice.pick(&["code=200", "code!=500", "queue in (q1,q2)", "!code", "namespace=a", "pod=web-0"])
+        dice.pick(&[
+            "code=200",
+            "code!=500",
+            "queue in (q1,q2)",
+            "!code",
+            "namespace=a",
+            "pod=web-0",
+        ])
     };
     Selector::parse(text).unwrap()
 }

@@ -35,7 +35,8 @@ pub(super) struct TwoEngines {
 
 impl TwoEngines {
     pub(super) fn start(url: Url, rules: &Rules) -> Self {
-        let config = config::parse("config.yaml", &rules.config).unwrap_or_else(|error| panic!("{error}\n{}", rules.config));
+        let config = config::parse("config.yaml", &rules.config)
+            .unwrap_or_else(|error| panic!("{error}\n{}", rules.config));
         let labels = ["namespace", "pod", "service", "code"].map(str::to_owned).into();
         let series = Arc::new(SeriesNames::from([("x".to_owned(), labels)]));
         let found = |rules: &[Arc<_>]| -> Vec<Discovered> {
@@ -43,9 +44,10 @@ impl TwoEngines {
             rules.iter().map(one).collect()
         };
         let kinds = Arc::new(kinds());
+        let since = f64::from(u32::try_from(Timestamp::now().as_second() - NOW).unwrap());
         let engine = |merge, refresh_interval| {
             let settings = Settings { refresh_interval, merge };
-            let backend = Past::new(url.clone());
+            let backend = Past::new(url.clone(), since);
             let engine = Arc::new(Engine::new(backend, Pods::new(Arc::clone(&kinds)), settings));
             let catalog =
                 Catalog::build(found(&config.rules), found(&config.external_rules), &kinds);
@@ -130,10 +132,9 @@ struct Past {
 }
 
 impl Past {
-    fn new(url: Url) -> Self {
+    fn new(url: Url, since: f64) -> Self {
         let settings = prometheus::Settings::new(url);
         let client = Client::new(settings, Metrics::new().backend("b")).unwrap();
-        let since = f64::from(u32::try_from(Timestamp::now().as_second() - NOW).unwrap());
         Self { client, since, asked: AtomicUsize::new(0) }
     }
 }
@@ -213,9 +214,13 @@ impl Pods {
         let mut pods = Objects::default();
         let [with_objects @ .., _] = NAMESPACES;
         for namespace in with_objects {
-            for (name, app) in
-                [("web-0", "web"), ("web-1", "web"), ("web-9", "web"), ("db-0", "db"), ("cache", "x")]
-            {
+            for (name, app) in [
+                ("web-0", "web"),
+                ("web-1", "web"),
+                ("web-9", "web"),
+                ("db-0", "db"),
+                ("cache", "x"),
+            ] {
                 let labels = [("app".into(), app.into())].into();
                 let object = Object { name: name.into(), labels, owner: None };
                 pods.insert(namespace, Arc::new(object));
