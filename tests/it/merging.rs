@@ -41,7 +41,7 @@ async fn merged_and_unmerged_plans_give_the_same_answers() {
         let (merged, alone) = engines.ask(&demands).await;
         let mut wrong = Vec::new();
         for (demand, (merged, alone)) in demands.iter().zip(merged.iter().zip(&alone)) {
-            if merged != alone {
+            if merged != alone && !engines.alone_says(demand, merged).await {
                 let query = rules.query_of(demand);
                 wrong.push(format!(
                     "{demand:?}\n  {query}\n  merged {merged:?}\n  alone  {alone:?}"

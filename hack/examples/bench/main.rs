@@ -10,6 +10,7 @@ mod inventory;
 mod load;
 mod peer;
 mod prometheus;
+mod refresh;
 mod series;
 mod serve;
 
@@ -32,12 +33,16 @@ enum Command {
     Series(series::Args),
     /// Memory while a large cluster's pods are followed.
     Inventory(inventory::Args),
+    /// Time and memory to read one metric of all pods of a large cluster.
+    Refresh(refresh::Args),
     #[command(hide = true)]
     Bare(bare::Args),
     #[command(hide = true)]
     Follow(inventory::FollowArgs),
     #[command(hide = true)]
     Load(load::Args),
+    #[command(hide = true)]
+    Read(refresh::ReadArgs),
 }
 
 #[tokio::main]
@@ -46,6 +51,8 @@ async fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args).await,
         Command::Series(args) => series::run(&args).await,
         Command::Inventory(args) => inventory::run(&args).await,
+        Command::Refresh(args) => refresh::run(&args).await,
+        Command::Read(args) => refresh::read(&args),
         Command::Follow(args) => inventory::follow(&args).await,
         Command::Bare(args) => bare::run(&args).await,
         Command::Load(args) => load::run(&args).await,
