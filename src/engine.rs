@@ -148,7 +148,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         });
         let alone = first_outcome(&interest).await?;
         // What is known of earlier times is known of all.
-        let has_earlier = matches!(*alone, Err(_)) && matches!(*shared, Ok(_));
+        let has_earlier = alone.is_err() && shared.is_ok();
         Ok(if has_earlier { shared } else { alone })
     }
 

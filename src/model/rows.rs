@@ -21,7 +21,7 @@ pub struct ObjectLabels {
 pub struct Rows {
     names: Box<str>,
     namespaces: Vec<Box<str>>,
-    rows: Vec<Row>,
+    sorted: Vec<Row>,
     labels: BTreeMap<u32, Labels>,
     samples: usize,
 }
@@ -55,7 +55,7 @@ impl Rows {
 
     /// Every sample.
     pub fn all(&self) -> &[Row] {
-        &self.rows
+        &self.sorted
     }
 
     /// How many samples there were, also those of no object.
@@ -85,13 +85,13 @@ impl Rows {
 
     /// Whether some object has several samples.
     pub fn has_several(&self) -> bool {
-        self.rows.array_windows().any(|[one, next]| self.is_same_object(one, next))
+        self.sorted.array_windows().any(|[one, next]| self.is_same_object(one, next))
     }
 
     /// Takes the labels of the first two samples of each object that has several.
     pub fn describe(&mut self, samples: &[Sample]) {
         let mut labels = BTreeMap::new();
-        for rows in self.rows.chunk_by(|one, next| self.is_same_object(one, next)) {
+        for rows in self.sorted.chunk_by(|one, next| self.is_same_object(one, next)) {
             if let [first, second, ..] = rows {
                 let of = |row: &Row| {
                     let sample = samples.get(row.number as usize);
@@ -139,7 +139,7 @@ impl Builder {
 
     /// What was added.
     pub fn build(self) -> Rows {
-        let Self { names, namespaces, rows, samples } = self;
+        let Self { names, namespaces, rows: mut all, samples } = self;
         let mut sorted: Vec<(Box<str>, u32)> = namespaces.into_iter().collect();
         sorted.sort_unstable();
         let mut rank = vec![0; sorted.len()];
@@ -151,11 +151,10 @@ impl Builder {
         let mut rows = Rows {
             names: names.into_boxed_str(),
             namespaces: sorted.into_iter().map(|(name, _)| name).collect(),
-            rows,
+            sorted: Vec::new(),
             labels: BTreeMap::new(),
             samples,
         };
-        let mut all = std::mem::take(&mut rows.rows);
         for row in &mut all {
             row.namespace = rank.get(row.namespace as usize).copied().unwrap_or_default();
         }
@@ -164,7 +163,7 @@ impl Builder {
             let key = |row: &Row| (row.namespace, rows.object(row), row.number);
             key(one).cmp(&key(other))
         });
-        rows.rows = all;
+        rows.sorted = all;
         rows
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers that follow from a seed (SplitMix64), so that a round can be run again.
+//! Numbers that follow from a seed (`SplitMix64`), so that a round can be run again.
 
 pub(super) struct Dice(u64);
 
