@@ -22,6 +22,7 @@ pub fn status(error: &Error, demand: &Demand) -> Status {
         | Error::BadResult { .. }
         | Error::Inventory(_)
         | Error::Signal { .. }
+        | Error::TooLarge { .. }
         | Error::Query(_) => Status::internal(error),
     }
 }
@@ -35,6 +36,7 @@ fn of_backend(fault: &Fault, error: &Error) -> Status {
         Fault::NotAsked(_)
         | Fault::Malformed(_)
         | Fault::Unusable(_)
+        | Fault::TooLarge(_)
         | Fault::Partial(_)
         | Fault::Refused { .. }
         | Fault::Throttled { .. } => Status::internal(error),

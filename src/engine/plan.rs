@@ -4,19 +4,18 @@
 //! namespaces where [one query](merged) answers all of them, or alone.
 
 pub mod merged;
-mod separable;
 
 use std::sync::Arc;
 
 use crate::engine::catalog::{Catalog, Served, Source};
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
-use crate::engine::evaluate::ObjectLabels;
 use crate::engine::ports::{Backend, Inventory, Route, Tenancy};
 use crate::engine::table::Subject;
 use crate::engine::usage;
 use crate::model::inventory::Objects;
 use crate::model::object::Kind;
+use crate::model::rows::ObjectLabels;
 use crate::model::selector::Selector;
 use crate::promql::rule::{Query, QueryError, Rule};
 use crate::promql::template::Field;

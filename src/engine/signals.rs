@@ -21,7 +21,7 @@ use self::forecast::{Outlooks, spawn};
 use self::members::Members;
 use self::values::Work;
 use crate::engine::Engine;
-use crate::engine::compute::{Computed, all, is_unexecutable};
+use crate::engine::compute::{Computed, all};
 use crate::engine::demand::{CustomDemand, ExternalDemand, Target};
 use crate::engine::error::{self, Error};
 use crate::engine::plan::whose;
@@ -159,7 +159,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                 Ok(computed) => return computed,
                 Err(error) => error,
             };
-            if namespaces.len() < 2 || !is_unexecutable(&error) || !asking.may_halve() {
+            if namespaces.len() < 2 || !error.is_divisible() || !asking.may_halve() {
                 return all(namespaces, &error);
             }
             let (first, second) = namespaces.split_at(namespaces.len() / 2);

@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::engine::ports::{Backend, BackendError, Facts, Fault, Range, Route, Tenancy};
 use crate::model::backend::Tenant;
+use crate::model::rows::{ObjectLabels, Rows};
 use crate::model::value::{QueryResult, Series, SeriesNames};
 use crate::prometheus::pool::Pool;
 use crate::prometheus::{Settings, SettingsError};
@@ -149,6 +150,27 @@ impl Backend for Backends {
         loop {
             let attempt = attempts.next()?;
             let asked = attempt.client().query(promql, at, &attempt.terms);
+            let result = attempt.within(asked).await;
+            if let Some(answer) = attempts.settle(attempt, result) {
+                return answer;
+            }
+        }
+    }
+
+    async fn query_objects(
+        &self,
+        route: &Route,
+        promql: &str,
+        labels: &ObjectLabels,
+        describe: bool,
+        at: Timestamp,
+    ) -> Result<Option<Rows>, BackendError> {
+        let pool = self.pool(route)?;
+        let mut attempts = pool.attempts(route, pool.settings().deadline).await?;
+        loop {
+            let attempt = attempts.next()?;
+            let asked =
+                attempt.client().query_objects(promql, labels, describe, at, &attempt.terms);
             let result = attempt.within(asked).await;
             if let Some(answer) = attempts.settle(attempt, result) {
                 return answer;

@@ -17,6 +17,7 @@ use tracing::warn;
 use url::Url;
 
 use crate::engine::ports::{Fault, Range};
+use crate::model::rows::{ObjectLabels, Rows};
 use crate::model::value::{QueryResult, Series, SeriesNames};
 use crate::prometheus::answer::{self, Answer, Notes, Wrong};
 use crate::prometheus::credentials::CredentialsError;
@@ -139,6 +140,28 @@ impl Client {
         self.finish(Operation::Query, started, result, terms.accept_partial)
     }
 
+    /// Evaluates an instant query of which only the values of objects are wanted; none where its
+    /// result is a scalar.
+    pub async fn query_objects(
+        &self,
+        promql: &str,
+        labels: &ObjectLabels,
+        describe: bool,
+        at: Timestamp,
+        terms: &Terms,
+    ) -> Result<Option<Rows>, Fault> {
+        let (started, deadline) = Deadline::after(self.settings.deadline);
+        let parameters = [("query", promql.to_owned()), ("time", seconds(at))];
+        let labels = labels.clone();
+        let read = move |body: &[u8]| answer::rows(body, &labels, describe);
+        let asked = self.ask("query", parameters.into(), read, terms, deadline).await;
+        let result = asked.and_then(|(rows, notes)| {
+            let series = rows.as_ref().map_or(1, Rows::samples);
+            self.check(series, series).map(|()| (rows, notes))
+        });
+        self.finish(Operation::Query, started, result, terms.accept_partial)
+    }
+
     /// Evaluates a query at every step of a range.
     pub async fn query_range(
         &self,
@@ -179,7 +202,7 @@ impl Client {
         &self,
         path: &str,
         mut parameters: Vec<(&str, String)>,
-        read: fn(&[u8]) -> Result<Answer<T>, Wrong>,
+        read: impl FnOnce(&[u8]) -> Result<Answer<T>, Wrong> + Send + 'static,
         terms: &Terms,
         deadline: Deadline,
     ) -> Noted<T> {
@@ -215,11 +238,11 @@ impl Client {
         let Settings { max_series, max_samples, .. } = *self.settings;
         if series > max_series {
             let what = format!("it has {series} series, and maxSeries is {max_series}");
-            return Err(Fault::Unusable(what));
+            return Err(Fault::TooLarge(what));
         }
         if points > max_samples {
             let what = format!("it has {points} samples, and maxSamples is {max_samples}");
-            return Err(Fault::Unusable(what));
+            return Err(Fault::TooLarge(what));
         }
         Ok(())
     }
@@ -395,7 +418,7 @@ fn outcome(error: &Fault) -> QueryOutcome {
         Fault::Busy { .. } => QueryOutcome::Busy,
         Fault::Deadline(_) => QueryOutcome::Deadline,
         Fault::Incomplete { .. } => QueryOutcome::Incomplete,
-        Fault::Malformed(_) | Fault::Unusable(_) => QueryOutcome::Malformed,
+        Fault::Malformed(_) | Fault::Unusable(_) | Fault::TooLarge(_) => QueryOutcome::Malformed,
         Fault::Partial(_) => QueryOutcome::Partial,
         Fault::Suspended { .. } | Fault::NotAsked(_) => QueryOutcome::Suspended,
         Fault::Refused { .. } => QueryOutcome::Refused,
@@ -405,7 +428,7 @@ fn outcome(error: &Fault) -> QueryOutcome {
 }
 
 fn too_large(limit: u64) -> Fault {
-    Fault::Unusable(format!("it is larger than {limit} bytes"))
+    Fault::TooLarge(format!("it is larger than {limit} bytes"))
 }
 
 fn stopped(error: &JoinError) -> Fault {

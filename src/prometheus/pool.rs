@@ -241,6 +241,7 @@ pub(super) fn verdict(fault: &Fault) -> Verdict {
         Fault::Malformed(_)
         | Fault::Refused { .. }
         | Fault::Throttled { .. }
+        | Fault::TooLarge(_)
         | Fault::Unusable(_)
         | Fault::Partial(_) => Verdict::Answered,
         Fault::Busy { .. } | Fault::Suspended { .. } | Fault::NotAsked(_) => Verdict::Nothing,

@@ -23,6 +23,7 @@ mod foreseen;
 mod hpa;
 mod isolation;
 mod manifests;
+mod merging;
 mod promises;
 mod readme;
 mod reports;

@@ -11,6 +11,7 @@ mod inventory;
 mod load;
 mod peer;
 mod prometheus;
+mod refresh;
 mod series;
 mod serve;
 
@@ -35,12 +36,16 @@ enum Command {
     Inventory(inventory::Args),
     /// Reviews per second, latency and memory of the webhook.
     Admission(admission::Args),
+    /// Time and memory to read one metric of all pods of a large cluster.
+    Refresh(refresh::Args),
     #[command(hide = true)]
     Bare(bare::Args),
     #[command(hide = true)]
     Follow(inventory::FollowArgs),
     #[command(hide = true)]
     Load(load::Args),
+    #[command(hide = true)]
+    Read(refresh::ReadArgs),
 }
 
 #[tokio::main]
@@ -50,6 +55,8 @@ async fn main() -> ExitCode {
         Command::Series(args) => series::run(&args).await,
         Command::Inventory(args) => inventory::run(&args).await,
         Command::Admission(args) => admission::run(&args).await,
+        Command::Refresh(args) => refresh::run(&args).await,
+        Command::Read(args) => refresh::read(&args),
         Command::Follow(args) => inventory::follow(&args).await,
         Command::Bare(args) => bare::run(&args).await,
         Command::Load(args) => load::run(&args).await,
