@@ -45,12 +45,7 @@ impl Compiler<'_> {
         is_whole.then_some(Inputs { inputs, outcome: Outcome::Expression(expression) })
     }
 
-    pub(super) fn input(
-        &mut self,
-        it: &definition::Input,
-        on: &On,
-        path: &str,
-    ) -> Option<Source> {
+    pub(super) fn input(&mut self, it: &definition::Input, on: &On, path: &str) -> Option<Source> {
         let written = kinds_of!(it, "metric" => metric);
         let [name] = written.as_slice() else {
             self.mistake(path, not_one(&written, "metric"));

@@ -115,8 +115,7 @@ fn resources(text: &mut String, now: i64) {
     }
     text.push_str("# TYPE kube_pod_container_resource_requests gauge\n");
     for pod in pods {
-        let labels =
-            format!("namespace=\"shop\",pod=\"{pod}\",container=\"app\",resource=\"cpu\"");
+        let labels = format!("namespace=\"shop\",pod=\"{pod}\",container=\"app\",resource=\"cpu\"");
         let name = format!("kube_pod_container_resource_requests{{{labels}}}");
         series_at(text, now, &name, SPAN, &|_| 1.0);
     }
@@ -252,8 +251,10 @@ async fn a_signal_that_changes_is_served_as_it_is_now() {
     let Some(prometheus) = RealPrometheus::start(&traffic()) else { return };
     let url = prometheus.url();
     let config = |factor: u8| {
-        format!("signals: [{{metric: depth, on: external, query: {{promql: \
-            'sum(queue_depth{{<<.LabelMatchers>>}}) by (<<.GroupBy>>) * {factor}'}}}}]")
+        format!(
+            "signals: [{{metric: depth, on: external, query: {{promql: \
+            'sum(queue_depth{{<<.LabelMatchers>>}}) by (<<.GroupBy>>) * {factor}'}}}}]"
+        )
     };
     let flags = ["--config-poll-interval=100ms", "--refresh-interval=1s"];
     let (text, prometheus) = (config(1), url.as_str());
