@@ -20,6 +20,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::admission::Cluster;
@@ -62,12 +63,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         warn!(flags = ignored.join(" "), "flags of prometheus-adapter that mean nothing here");
     }
     let metrics = Arc::new(Metrics::new());
-    let (text, config) = reload::load(&settings.config).await.map_err(|error| match error {
-        // Told apart from the others, because it has a line for each mistake.
-        reload::Error::Invalid(mistakes) => anyhow::Error::new(mistakes),
-        error => anyhow::Error::new(error),
-    })?;
-    warn_of(&config);
+    let (text, config) = configuration(&settings).await?;
     let backend = backend(&args.prometheus, &metrics)?;
     let client = cluster_client(&args).await?;
     let inventory = inventory(&args, client.clone()).await?;
@@ -79,9 +75,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         Some(client) => Leadership::new(&args.serving, client).await,
         None => None,
     };
-    let secure = Listener::bind(settings.secure).await.context("--secure-port")?;
-    let admin = Listener::bind(settings.admin).await.context("--admin-port")?;
-    let admission = Listener::bind(settings.admission).await.context("--admission-port")?;
+    let [secure, admin, admission] = listeners(&settings).await?;
     let (changed, config) = watch::channel(Arc::new(config));
 
     // Nothing is spawned before this line.
@@ -98,8 +92,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let cluster =
         Cluster::new(Arc::clone(&engine), config.clone(), certificates::namespace().await);
     cluster.warm_up(stop.clone());
-    let (declared, signals) = watch::channel(Arc::new(config.borrow().signals.clone()));
-    tasks::spawn_until(stop.clone(), "signals", signals::follow(config.clone(), declared));
+    let signals = declared(&config, &stop);
     let discovery = discovery(&args, &settings, &engine, config, signals, &metrics, discovered);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());
@@ -144,6 +137,35 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     }
     info!(cut, "stopped");
     Ok(())
+}
+
+async fn listeners(settings: &Settings) -> anyhow::Result<[Listener; 3]> {
+    Ok([
+        Listener::bind(settings.secure).await.context("--secure-port")?,
+        Listener::bind(settings.admin).await.context("--admin-port")?,
+        Listener::bind(settings.admission).await.context("--admission-port")?,
+    ])
+}
+
+/// The signals there are, which are those of the file.
+fn declared(
+    config: &watch::Receiver<Arc<Config>>,
+    stop: &CancellationToken,
+) -> watch::Receiver<Signals> {
+    let (sender, signals) = watch::channel(Arc::new(config.borrow().signals.clone()));
+    tasks::spawn_until(stop.clone(), "signals", signals::follow(config.clone(), sender));
+    signals
+}
+
+/// The text of the file and what it says.
+async fn configuration(settings: &Settings) -> anyhow::Result<(String, Config)> {
+    let (text, config) = reload::load(&settings.config).await.map_err(|error| match error {
+        // Told apart from the others, because it has a line for each mistake.
+        reload::Error::Invalid(mistakes) => anyhow::Error::new(mistakes),
+        error => anyhow::Error::new(error),
+    })?;
+    warn_of(&config);
+    Ok((text, config))
 }
 
 /// Tells what loads but may not do what its author thinks.

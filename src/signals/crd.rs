@@ -129,6 +129,10 @@ fn strip(value: &mut Value) {
             if fields.get("additionalProperties") == Some(&Value::Bool(false)) {
                 fields.remove("additionalProperties");
             }
+            // No format of Kubernetes; the least value says the same.
+            if fields.get("format") == Some(&Value::String("uint32".to_owned())) {
+                fields.remove("format");
+            }
             // An API server leaves out a null where none is allowed.
             if fields.get("nullable") == Some(&Value::Bool(true)) {
                 fields.remove("nullable");
