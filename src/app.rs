@@ -22,6 +22,8 @@ use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::admission::Cluster;
@@ -46,6 +48,7 @@ use crate::promql::rule::DEFAULT_BACKEND;
 use crate::serve::health::Health;
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
+use crate::signals::resolve::Resolved;
 use crate::tasks;
 use crate::telemetry::metrics::{Metrics, SnapshotState, WatchState};
 use crate::wire::negotiate::Form;
@@ -98,13 +101,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let tls = certificate.config();
     let fresh = certificate.keep_fresh(certified, stop.clone());
     tasks::spawn_until(stop.clone(), "serving certificate", fresh);
-    let lease = leadership.zip(client).map(|(leadership, client)| {
-        Reports::start(client, &leadership, &stop).tell(&engine, resolved, &stop);
-        if let Some(keeper) = keeper {
-            keeper.start(leadership.held.clone(), &stop);
-        }
-        leadership.start(&stop)
-    });
+    let lease = lead(leadership.zip(client), keeper, &engine, resolved, &stop);
     let poll = args.config_poll_interval;
     let follow =
         reload::follow(settings.config, text, poll, changed, metrics.clone(), stop.clone());
@@ -137,6 +134,23 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     }
     info!(cut, "stopped");
     Ok(())
+}
+
+/// Begins to write what must be written once, where there is a Lease; the task that ends when it is
+/// given back.
+fn lead(
+    leadership: Option<(Leadership, kube::Client)>,
+    keeper: Option<certificates::Keeper>,
+    engine: &Arc<AppEngine>,
+    resolved: watch::Receiver<Arc<Resolved>>,
+    stop: &CancellationToken,
+) -> Option<JoinHandle<()>> {
+    let (leadership, client) = leadership?;
+    Reports::start(client, &leadership, stop).tell(engine, resolved, stop);
+    if let Some(keeper) = keeper {
+        keeper.start(leadership.held.clone(), stop);
+    }
+    Some(leadership.start(stop))
 }
 
 async fn load(settings: &Settings) -> anyhow::Result<(String, Config)> {

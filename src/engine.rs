@@ -56,6 +56,7 @@ use self::error::Error;
 use self::foresee::Foreseen;
 use self::plan::Place;
 use self::ports::{Backend, Inventory};
+use self::signals::Forecasts;
 use self::table::{Outcome, Part, Tables, Values};
 use crate::model::no_data::NoData;
 
@@ -83,6 +84,7 @@ pub struct Engine<B, I> {
     catalogs: AtomicU64,
     demands: Demands,
     decisions: Arc<Decisions>,
+    forecasts: Arc<Forecasts>,
     tables: Tables,
     foreseen: Mutex<Arc<Foreseen>>,
 }
@@ -99,6 +101,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             catalogs: AtomicU64::new(0),
             demands: Demands::default(),
             decisions: Arc::default(),
+            forecasts: Arc::default(),
             tables: Tables::default(),
             foreseen: Mutex::default(),
         }
@@ -204,6 +207,11 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     /// What decision signals have decided.
     pub fn decisions(&self) -> &Decisions {
         &self.decisions
+    }
+
+    /// How well forecast signals forecast.
+    pub fn forecasts(&self) -> &Forecasts {
+        &self.forecasts
     }
 
     /// The age of the oldest answer that is being served.

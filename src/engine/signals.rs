@@ -4,6 +4,7 @@
 //! A query that a signal needs twice is asked once. The values are computed beside the runtime:
 //! with thousands of objects that takes milliseconds.
 
+mod forecast;
 mod members;
 mod values;
 
@@ -14,8 +15,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _, try_join_all};
 use jiff::Timestamp;
-use tokio::task;
 
+pub use self::forecast::{Forecasts, Record};
+use self::forecast::{Outlooks, spawn};
 use self::members::Members;
 use self::values::Work;
 use crate::engine::Engine;
@@ -49,8 +51,12 @@ struct Remembered {
     states: States,
 }
 
-/// What is remembered of each object, by name.
-type States = HashMap<Box<str>, State>;
+/// What is remembered of the objects of a namespace.
+#[derive(Debug, Default)]
+struct States {
+    by_name: HashMap<Box<str>, State>,
+    outlooks: Option<Outlooks>,
+}
 
 /// Of whom a signal is asked.
 #[derive(Clone, Debug)]
@@ -168,7 +174,13 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         let Asking { signal, asked, at, .. } = *asking;
         let queries = asking.queries(namespaces)?;
         let (results, (objects, members)) = tokio::try_join!(
-            self.results(asking, &queries, namespaces),
+            async {
+                // Of a forecast, the past is asked for, and seldom.
+                match signal.forecast() {
+                    Some(_) => Ok(Vec::new()),
+                    None => self.results(asking, &queries, namespaces).await,
+                }
+            },
             self.inventoried(signal, asked.kind)
         )?;
         let work = Work {
@@ -183,15 +195,16 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             at,
             decisions: Arc::clone(&self.decisions),
             remembered: recall(memory, signal, namespaces),
+            foreseen: Vec::new(),
         };
-        let done = match task::spawn_blocking(move || work.run()).await {
-            Ok(done) => done,
-            Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+        let done = match signal.forecast() {
+            Some(forecast) => self.foresee_for(asking, forecast, work).await?,
+            None => spawn(move || work.run()).await,
         };
         let mut computed = Computed::new();
         let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         for (namespace, values, states) in done {
-            if signal.needs_state() {
+            if signal.needs_state() || signal.forecast().is_some() {
                 let signal = Arc::clone(signal);
                 memory.0.insert(Arc::clone(&namespace), Remembered { signal, states });
             }

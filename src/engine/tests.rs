@@ -3,6 +3,7 @@
 mod demands;
 mod discovery;
 mod merged;
+mod signals;
 mod usage;
 mod values;
 

@@ -158,7 +158,7 @@ impl Compiler<'_> {
             "forecast" => forecast
         );
         let [name] = written.as_slice() else {
-            self.mistake("", not_one(&written, "composite, decision, forecast"));
+            self.mistake("", not_one(&written, "composite, decision and forecast"));
             return None;
         };
         if let Some(composite) = &spec.composite {
@@ -224,7 +224,7 @@ fn not_one(written: &[&str], also: &str) -> String {
     if written.is_empty() {
         return format!(
             "it has no kind: write one of requestRate, errorRatio, latencyQuantile, \
-             latencyAverage, saturation, cpu, memory, query, schedule and {also}"
+             latencyAverage, saturation, cpu, memory, query, schedule, {also}"
         );
     }
     format!("it has several kinds, {}: make each a signal of its own", written.join(" and "))

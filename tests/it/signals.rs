@@ -2,6 +2,7 @@
 //! and their definitions against a real API server.
 
 mod declared;
+mod foreseen;
 mod resources;
 mod served;
 mod traffic;

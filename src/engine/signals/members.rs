@@ -53,6 +53,11 @@ impl Members {
         Ok(Self { pods, between, services })
     }
 
+    /// Whether there is a pod of that name now.
+    pub(super) fn has_pod(&self, namespace: &str, name: &str) -> bool {
+        self.pods.contains(namespace, name)
+    }
+
     /// What stands between pods and workloads.
     pub(super) fn between(&self) -> Vec<(&Kind, &Objects)> {
         self.between.iter().map(|(kind, objects)| (&**kind, &**objects)).collect()

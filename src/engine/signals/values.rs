@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::States;
+use super::forecast::Outlooks;
 use super::members::Members;
 use crate::engine::answer::SeriesValue;
 use crate::engine::decisions::{Decisions, Question};
@@ -40,10 +41,16 @@ pub(super) struct Work {
     pub(super) at: Timestamp,
     pub(super) decisions: Arc<Decisions>,
     pub(super) remembered: HashMap<Arc<str>, States>,
+    /// Objects of which something is foreseen, by namespace.
+    pub(super) foreseen: Vec<(Arc<str>, Box<str>)>,
 }
 
 /// A namespace, the values in it, and what to remember.
 pub(super) type Done = (Arc<str>, Result<Values, Error>, States);
+
+/// Takes the namespace in which an object is asked for, the one in which it is, its name and its
+/// pods.
+type SeeObject<'see, 'work> = dyn FnMut(&'work Arc<str>, &str, &str, &[&str]) + 'see;
 
 impl Work {
     /// Computes the values of each namespace.
@@ -63,29 +70,51 @@ impl Work {
             });
             return done.collect();
         };
-        let between = self.members.as_ref().map(Members::between).unwrap_or_default();
-        let membership = self.members.as_ref().map(|members| members.of(kind, &between));
-        let membership = membership.unwrap_or_default();
-        let names = self.names(kind, &tables, &membership);
-        let done = self.namespaces.iter().zip(names).map(|(namespace, names)| {
-            let mut before = remembered.remove(namespace).unwrap_or_default();
-            let in_namespace = if kind.scope == Scope::Cluster { "" } else { &**namespace };
-            let (mut builder, mut states) = (Builder::default(), States::new());
-            for name in &names {
-                let pods = membership.pods(in_namespace, name);
-                let state = before.remove(&**name).unwrap_or_default();
-                let (value, state) = self.value(&tables, in_namespace, name, pods, state);
-                match value {
-                    Ok(timed) => builder.value(name, timed),
-                    Err(fault) => builder.fault(name, fault),
-                }
-                if self.signal.needs_state() {
-                    states.insert(name.clone(), state);
-                }
+        let mut builders: HashMap<&str, (Builder, States, States)> = self
+            .namespaces
+            .iter()
+            .map(|namespace| {
+                let before = remembered.remove(namespace).unwrap_or_default();
+                let now = States { outlooks: before.outlooks.clone(), ..States::default() };
+                (&**namespace, (Builder::default(), before, now))
+            })
+            .collect();
+        self.each_object(kind, &tables, &mut |namespace, in_namespace, name, pods| {
+            let Some((builder, before, now)) = builders.get_mut(&**namespace) else { return };
+            let mut state = before.by_name.remove(name).unwrap_or_default();
+            let outlooks = before.outlooks.as_ref();
+            match self.value(&tables, in_namespace, name, pods, &mut state, outlooks) {
+                Ok(timed) => builder.value(name, timed),
+                Err(fault) => builder.fault(name, fault),
             }
+            if self.signal.needs_state() {
+                now.by_name.insert(name.into(), state);
+            }
+        });
+        let done = self.namespaces.iter().map(|namespace| {
+            let (builder, _, states) = builders.remove(&**namespace).unwrap_or_default();
             (Arc::clone(namespace), Ok(self.values_of(builder.build())), states)
         });
         done.collect()
+    }
+
+    /// Calls with each object, those of one namespace in the order of their names.
+    pub(super) fn each_object<'a>(
+        &'a self,
+        kind: &Kind,
+        tables: &[&Table<'_>],
+        see: &mut SeeObject<'_, 'a>,
+    ) {
+        let between = self.members.as_ref().map(Members::between).unwrap_or_default();
+        let membership = self.members.as_ref().map(|members| members.of(kind, &between));
+        let membership = membership.unwrap_or_default();
+        let names = self.names(kind, tables, &membership);
+        for (namespace, names) in self.namespaces.iter().zip(names) {
+            let in_namespace = if kind.scope == Scope::Cluster { "" } else { &**namespace };
+            for name in &names {
+                see(namespace, in_namespace, name, membership.pods(in_namespace, name));
+            }
+        }
     }
 
     fn values_of(&self, objects: ObjectValues) -> Values {
@@ -103,7 +132,9 @@ impl Work {
         let objects = self.objects.as_ref().filter(|objects| !objects.is_empty());
         if let Some(objects) = objects {
             for (namespace, objects) in objects.namespaces() {
-                objects.iter().for_each(|object| names.add(namespace, &object.name));
+                for object in objects {
+                    names.add(namespace, &object.name);
+                }
             }
         } else {
             // Nothing is known of the kind but what others say.
@@ -111,6 +142,7 @@ impl Work {
             self.signal.named(tables, &self.namespaces, &mut |namespace, name| {
                 names.add(namespace, name);
             });
+            self.foreseen.iter().for_each(|(namespace, name)| names.add(namespace, name));
             if let (Some(named), [namespace]) = (&self.named, self.namespaces.as_slice()) {
                 names.add(namespace, named);
             }
@@ -124,13 +156,14 @@ impl Work {
         namespace: &str,
         name: &str,
         pods: &[&str],
-        mut state: State,
-    ) -> (Result<Timed, Fault>, State) {
+        state: &mut State,
+        outlooks: Option<&Outlooks>,
+    ) -> Result<Timed, Fault> {
         let each = |see: &mut dyn FnMut(&str)| pods.iter().for_each(|pod| see(pod));
         let object = Object { namespace, name, pods: &each };
         let value = match (self.signal.decision(), &self.kind) {
             (Some(decision), Some(kind)) => {
-                let inputs = self.signal.inputs(tables, &object, &mut state, self.at);
+                let inputs = self.signal.inputs(tables, &object, state, self.at);
                 inputs.and_then(|(inputs, oldest)| {
                     let question = Question {
                         metric: &self.signal.metric.as_str().into(),
@@ -146,16 +179,24 @@ impl Work {
                     Ok(Point { timestamp: oldest, value: f64::from(replicas) })
                 })
             }
-            _ => self.signal.value(tables, &object, &mut state, self.at),
+            _ if self.signal.forecast().is_some() => {
+                let outlook = outlooks.map(|outlooks| outlooks.get(name));
+                let outlook = outlook.unwrap_or_else(|| Err("none was made yet".to_owned()));
+                #[expect(clippy::cast_precision_loss, reason = "seconds of this era are exact")]
+                let timestamp = self.at.as_second() as f64;
+                let point = |value| Point { timestamp, value };
+                outlook.map(point).map_err(Missing::Unforeseen)
+            }
+            _ => self.signal.value(tables, &object, state, self.at),
         };
-        (value.map_err(Fault::Missing).and_then(timed), state)
+        value.map_err(Fault::Missing).and_then(timed)
     }
 
     fn external(&self, tables: &[&Table<'_>], namespace: &Arc<str>, mut states: States) -> Done {
         let origin = Origin::Signal(Arc::clone(&self.signal));
-        let state = states.remove("").unwrap_or_default();
-        let (value, state) = self.value(tables, namespace, "", &[], state);
-        let states = States::from([(Box::from(""), state)]);
+        let mut state = states.by_name.remove("").unwrap_or_default();
+        let value = self.value(tables, namespace, "", &[], &mut state, states.outlooks.as_ref());
+        states.by_name = HashMap::from([(Box::from(""), state)]);
         let values = match value {
             // An autoscaler takes a sum below zero for an overflow, and scales to the maximum.
             Ok((Milli(..0), _)) => Err(format!("{origin} is below zero, which is no value")),
@@ -189,15 +230,15 @@ fn timed(Point { timestamp, value }: Point) -> Result<Timed, Fault> {
 /// Names of objects by the namespace in which they are asked for.
 struct Names<'a> {
     index: HashMap<&'a str, usize>,
-    names: Vec<Vec<Box<str>>>,
+    found: Vec<Vec<Box<str>>>,
     is_namespace: bool,
 }
 
 impl<'a> Names<'a> {
     fn of(kind: &Kind, namespaces: &'a [Arc<str>]) -> Self {
         let index = namespaces.iter().zip(0..).map(|(namespace, index)| (&**namespace, index));
-        let names = vec![Vec::new(); namespaces.len()];
-        Self { index: index.collect(), names, is_namespace: kind.is_namespace() }
+        let found = vec![Vec::new(); namespaces.len()];
+        Self { index: index.collect(), found, is_namespace: kind.is_namespace() }
     }
 
     /// Adds an object; a Namespace is asked for by its own name, or with all others.
@@ -205,17 +246,17 @@ impl<'a> Names<'a> {
         let own = if self.is_namespace { name } else { namespace };
         let all = self.is_namespace.then_some("");
         for place in [Some(own), all].into_iter().flatten() {
-            if let Some(names) = self.index.get(place).and_then(|at| self.names.get_mut(*at)) {
+            if let Some(names) = self.index.get(place).and_then(|at| self.found.get_mut(*at)) {
                 names.push(name.into());
             }
         }
     }
 
     fn sorted(mut self) -> Vec<Vec<Box<str>>> {
-        for names in &mut self.names {
+        for names in &mut self.found {
             names.sort_unstable();
             names.dedup();
         }
-        self.names
+        self.found
     }
 }

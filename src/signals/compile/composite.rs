@@ -48,7 +48,7 @@ impl Compiler<'_> {
     pub(super) fn input(&mut self, it: &definition::Input, on: &On, path: &str) -> Option<Source> {
         let written = kinds_of!(it, "metric" => metric);
         let [name] = written.as_slice() else {
-            self.mistake(path, not_one(&written, "metric"));
+            self.mistake(path, not_one(&written, "or the metric of another signal"));
             return None;
         };
         if let Some(metric) = &it.metric {

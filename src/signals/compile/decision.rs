@@ -173,6 +173,9 @@ impl Compiler<'_> {
             seasons.extend(self.positive(Some(season), &format!("forecast.seasons[{index}]")));
         }
         let source = self.input(&it.of, on, "forecast.of");
+        if it.of.schedule.is_some() {
+            self.mistake("forecast.of", "a schedule is known beforehand: use it itself");
+        }
         if it.of.no_data.is_some() {
             self.mistake("forecast.of.noData", "gaps of the past are bridged: take it out");
         }
@@ -225,3 +228,6 @@ fn usual_table(names: &[Arc<str>]) -> Vec<Entry> {
     });
     entries.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,8 +207,8 @@ async fn an_hpa_gets_what_is_declared_for_workloads_services_and_pods() {
 async fn the_decision_is_explained(client: &Client) {
     let path = "/apis/insight.plimsoll.dev/v1alpha1/namespaces/shop/decisions/web.replicas";
     let decision: Value = serde_json::from_slice(&client.get(path).await.body).unwrap();
-    let latest = &decision["status"]["latest"];
-    let said = json!([latest["pods"], latest["replicas"], latest["action"], latest["reason"]]);
+    let status = &decision["status"];
+    let said = json!([status["pods"], status["replicas"], status["action"], status["reason"]]);
     assert_eq!(said, json!([3, 4, "Up", "cpu 0.9 is above 0.8"]), "{decision}");
 }
 
@@ -244,6 +244,35 @@ signals:
          --objects with what `kubectl get pods,replicasets,jobs,services,deployments.apps -A -o \
          yaml` prints"
     );
+}
+
+/// The section of the README that declares signals, with a Deployment of its name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_signals_of_the_readme_are_what_its_hpa_asks_for() {
+    let section = include_str!("../../../README.md").split("\n## ");
+    let section = section.into_iter().find(|text| text.starts_with("Declare a signal")).unwrap();
+    let blocks: Vec<&str> = section.split("```yaml\n").skip(1).collect();
+    let blocks: Vec<&str> = blocks.iter().map(|block| block.split("```").next().unwrap()).collect();
+    let [config, hpa] = blocks.as_slice() else { panic!("{} blocks", blocks.len()) };
+    let hpa: Value = serde_saphyr::from_str(hpa).unwrap();
+    let metric = &hpa["spec"]["metrics"][0]["object"];
+    let (name, metric) = (&metric["describedObject"]["name"], &metric["metric"]["name"]);
+    let path =
+        |metric: &str| custom(&format!("deployments.apps/{}/{metric}", name.as_str().unwrap()));
+
+    let named = |text: &str| {
+        text.replace("web-7d9", "checkout-7d9").replace("name: web,", "name: checkout,")
+    };
+    let Some(prometheus) = RealPrometheus::start(&named(&traffic())) else { return };
+    let (url, objects) = (prometheus.url(), named(OBJECTS));
+    let start = Start { config, objects: &objects, prometheus: url.as_str(), ..Start::default() };
+    let plimsoll = Plimsoll::start(start).await;
+    let client = plimsoll.client();
+    // 0.95 s over 0.3 s is more than 30 requests per second over 100.
+    assert_eq!(values(&client, &path(metric.as_str().unwrap())).await, "checkout=3167m");
+    assert_eq!(values(&client, &path("checkout_replicas")).await, "checkout=4");
+    let forecast = values(&client, &path("requests_in_half_an_hour")).await;
+    assert!(forecast.as_str().unwrap().contains("points of the past are missing"), "{forecast}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
