@@ -15,5 +15,7 @@ pub mod policy;
 pub mod quantity;
 pub mod selector;
 pub mod service;
+pub mod template;
 pub mod usage;
 pub mod value;
+pub mod workload;

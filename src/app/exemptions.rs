@@ -6,17 +6,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::admission::exemptions::join;
 use crate::cluster::Snapshots;
 use crate::config::Config;
-use crate::model::custom::{CustomObject, MAX_SPEC};
-use crate::model::inventory::Objects;
+use crate::model::custom::CustomObject;
 use crate::model::policy::Policy;
-use crate::model::policy::exemption::{Exemption, ExemptionSpec, MAX_EXEMPTIONS};
 use crate::tasks;
 
 /// Follows both until the stop.
@@ -51,52 +49,14 @@ pub(super) fn follow(
     policy
 }
 
-/// The policy of the file with the exemptions of both, and what is wrong with those of the cluster.
-fn join(
-    of_file: &Arc<Policy>,
-    of_cluster: Option<&Objects<CustomObject>>,
-) -> (Arc<Policy>, BTreeSet<String>) {
-    let mut mistakes = BTreeSet::new();
-    let mut exemptions = Vec::new();
-    let objects = of_cluster.into_iter().flat_map(Objects::iter);
-    for object in objects {
-        let source = format!("Exemption {}", object.name);
-        match compile(source.clone(), object) {
-            Ok(_) if exemptions.len() == MAX_EXEMPTIONS => {
-                let what = format!("{source} is left out: there are more than {MAX_EXEMPTIONS}");
-                mistakes.insert(what);
-            }
-            Ok(exemption) => exemptions.push(exemption),
-            Err(why) => {
-                mistakes.insert(format!("{source} exempts nothing: {why}"));
-            }
-        }
-    }
-    if exemptions.is_empty() {
-        return (Arc::clone(of_file), mistakes);
-    }
-    let mut policy = Policy::clone(of_file);
-    policy.exemptions.append(&mut exemptions);
-    (Arc::new(policy), mistakes)
-}
-
-fn compile(source: String, object: &CustomObject) -> Result<Exemption, String> {
-    let spec: &Value = match &object.spec {
-        Ok(spec) => spec,
-        Err(size) => return Err(format!("its spec has {size} bytes, more than {MAX_SPEC}")),
-    };
-    let spec: ExemptionSpec = serde_path_to_error::deserialize(spec)
-        .map_err(|error| format!("spec.{}: {}", error.path(), error.inner()))?;
-    Exemption::compile(source, spec).map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::config;
     use crate::model::custom::ResourceVersion;
+    use crate::model::inventory::Objects;
 
     fn object(name: &str, spec: Value) -> Arc<CustomObject> {
         Arc::new(CustomObject {

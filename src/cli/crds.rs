@@ -62,7 +62,9 @@ mod tests {
 
     #[test]
     fn the_manifests_have_the_definitions_that_are_printed() {
-        let kept = include_str!("../../manifests/base/crds.yaml");
-        assert_eq!(kept, print().unwrap(), "run: plimsoll crds > manifests/base/crds.yaml");
+        let base = include_str!("../../manifests/base/crds.yaml");
+        let chart = include_str!("../../manifests/chart/crds/crds.yaml");
+        assert_eq!(base, print().unwrap(), "run: plimsoll crds > manifests/base/crds.yaml");
+        assert_eq!(chart, base, "run: plimsoll crds > manifests/chart/crds/crds.yaml");
     }
 }

@@ -29,6 +29,7 @@ use crate::model::inventory::Objects;
 use crate::model::limit_range::LimitRange;
 use crate::model::object::{Kind, Kinds};
 use crate::model::service::Service;
+use crate::model::template::{Outline, OutlineKind, Revision, RevisionKind};
 use crate::tasks;
 
 pub use contents::{Contents, Tables};
@@ -137,6 +138,16 @@ impl FileInventory {
         self.tables().limit_ranges.subscribe()
     }
 
+    /// What the pods of all workloads of a kind request.
+    pub fn outlines(&self, kind: OutlineKind) -> Snapshots<Outline> {
+        self.tables().outlines(kind).subscribe()
+    }
+
+    /// All revisions of a kind.
+    pub fn revisions(&self, kind: RevisionKind) -> Snapshots<Revision> {
+        self.tables().revisions(kind).subscribe()
+    }
+
     /// All objects of one of our own kinds.
     pub fn custom(&self, kind: CustomKind) -> Snapshots<CustomObject> {
         self.tables().custom(kind).subscribe()
@@ -172,6 +183,13 @@ impl Inventory for FileInventory {
 
     async fn objects(&self, kind: &Arc<Kind>) -> Result<Option<Arc<Objects>>, InventoryError> {
         Ok(self.current(kind))
+    }
+
+    async fn selecting_services(&self) -> Result<Option<Arc<Objects<Service>>>, InventoryError> {
+        match &self.0 {
+            Source::None { .. } => Ok(None),
+            Source::File { .. } => Ok(self.services().borrow().clone()),
+        }
     }
 }
 

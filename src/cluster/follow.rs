@@ -27,8 +27,6 @@ use crate::model::object::{Kind, Kinds};
 
 /// At most ten states a second: each copies the list of the namespaces that changed.
 const PUBLISH: Duration = Duration::from_millis(100);
-/// Large enough for 100,000 objects in 100 requests, small enough to hold a page twice.
-const PAGE: u32 = 1_000;
 /// How long one page of the first list may take before the list begins again: the answer has to
 /// begin within [`RESPOND`].
 const STALL: Duration = RESPOND.saturating_add(RESPOND);
@@ -188,7 +186,7 @@ impl<T: Keep> Follow<T> {
             plural: self.kind.plural.clone(),
         };
         let api = Api::<Partial<T>>::all_with(client::with_paced_watches(client), &resource);
-        let mut config = watcher::Config::default().page_size(PAGE);
+        let mut config = watcher::Config::default().page_size(T::PAGE);
         if !self.fields.is_empty() {
             config = config.fields(self.fields);
         }

@@ -30,6 +30,7 @@ use crate::model::inventory::{Object, Objects};
 use crate::model::limit_range::LimitRange;
 use crate::model::object::{GroupResource, Kind, Kinds};
 use crate::model::service::Service;
+use crate::model::template::{Outline, OutlineKind, Revision, RevisionKind};
 use crate::tasks;
 
 /// How often the kinds are looked up without a reason.
@@ -97,6 +98,8 @@ struct Tables {
     limit_ranges: Table<LimitRange>,
     running_pods: Table<Object>,
     custom: [Table<CustomObject>; CustomKind::ALL.len()],
+    outlines: [Table<Outline>; OutlineKind::ALL.len()],
+    revisions: [Table<Revision>; RevisionKind::ALL.len()],
 }
 
 type Table<T> = OnceLock<Arc<Follow<T>>>;
@@ -145,8 +148,15 @@ impl WatchInventory {
     /// How well each kind is followed that was asked for. Where a kind is followed in two ways,
     /// this is the worse of them.
     pub fn watches(&self) -> Vec<WatchState> {
-        let Tables { autoscalers, services, limit_ranges, running_pods, custom } =
-            &self.shared.tables;
+        let Tables {
+            autoscalers,
+            services,
+            limit_ranges,
+            running_pods,
+            custom,
+            outlines,
+            revisions,
+        } = &self.shared.tables;
         let follows = self.shared.follows.load();
         let mut states: Vec<_> =
             follows.values().map(|following| following.follow.state()).collect();
@@ -155,6 +165,8 @@ impl WatchInventory {
         states.extend(limit_ranges.get().map(|follow| follow.state()));
         states.extend(running_pods.get().map(|follow| follow.state()));
         states.extend(custom.iter().filter_map(OnceLock::get).map(|follow| follow.state()));
+        states.extend(outlines.iter().filter_map(OnceLock::get).map(|follow| follow.state()));
+        states.extend(revisions.iter().filter_map(OnceLock::get).map(|follow| follow.state()));
         states.sort_by(|one, other| one.resource.cmp(&other.resource));
         states.dedup_by(|next, kept| {
             let same = next.resource == kept.resource;
@@ -183,6 +195,26 @@ impl WatchInventory {
     /// All limit ranges.
     pub fn limit_ranges(&self) -> Snapshots<LimitRange> {
         self.shared.subscribe(&self.shared.tables.limit_ranges, keep::limit_ranges)
+    }
+
+    /// What the pods of all workloads of a kind request.
+    pub fn outlines(&self, kind: OutlineKind) -> Snapshots<Outline> {
+        let [deployments, stateful_sets] = &self.shared.tables.outlines;
+        let table = match kind {
+            OutlineKind::Deployment => deployments,
+            OutlineKind::StatefulSet => stateful_sets,
+        };
+        self.shared.subscribe(table, || keep::outlines(kind))
+    }
+
+    /// All revisions of a kind.
+    pub fn revisions(&self, kind: RevisionKind) -> Snapshots<Revision> {
+        let [replica_sets, controller_revisions] = &self.shared.tables.revisions;
+        let table = match kind {
+            RevisionKind::ReplicaSet => replica_sets,
+            RevisionKind::ControllerRevision => controller_revisions,
+        };
+        self.shared.subscribe(table, || keep::revisions(kind))
     }
 
     /// All objects of one of our own kinds; none while its definition is not installed.
@@ -229,6 +261,22 @@ impl Inventory for WatchInventory {
         let follow = self.shared.table(&self.shared.tables.running_pods, follow);
         let kind = pods.group_resource().to_string();
         first(follow).await.map_err(|reason| InventoryError { kind, reason })
+    }
+
+    async fn selecting_services(&self) -> Result<Option<Arc<Objects<Service>>>, InventoryError> {
+        let mut services = self.services();
+        if let Some(services) = services.borrow().as_ref() {
+            return Ok(Some(Arc::clone(services)));
+        }
+        let first = timeout(FIRST_LIST, services.wait_for(Option::is_some)).await;
+        match first {
+            Ok(Ok(services)) => Ok(services.clone()),
+            Ok(Err(_)) | Err(_) => {
+                let reason =
+                    format!("the API server did not list all of them within {FIRST_LIST:?}");
+                Err(InventoryError { kind: "services".to_owned(), reason })
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::model::inventory::Objects;
 use crate::model::object::{Kind, Kinds};
+use crate::model::service::Service;
 use crate::model::value::{QueryResult, Series, SeriesNames};
 
 /// Prometheus-compatible HTTP APIs, each known by a name.
@@ -216,6 +217,12 @@ pub trait Inventory: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Arc<Objects>>, InventoryError>> + Send {
         self.objects(pods)
     }
+
+    /// All Services with their selectors; the first call starts to follow them and waits until
+    /// they are in. `Ok(None)` where there is no inventory.
+    fn selecting_services(
+        &self,
+    ) -> impl Future<Output = Result<Option<Arc<Objects<Service>>>, InventoryError>> + Send;
 }
 
 /// Why the objects of a kind cannot be listed.

@@ -49,6 +49,8 @@ pub struct Policy {
     pub exemptions: Vec<Exemption>,
     /// What is added to pods; nothing where it is absent.
     pub mutation: Option<Mutation>,
+    /// Whether what workloads have used is asked of the backend.
+    pub history: bool,
 }
 
 /// The mode of a rule for the cluster.
@@ -164,6 +166,7 @@ impl Default for Policy {
             templates: Vec::new(),
             exemptions: Vec::new(),
             mutation: None,
+            history: true,
         }
     }
 }

@@ -18,6 +18,7 @@ mod certificates;
 mod cluster;
 mod conformance;
 mod export;
+mod foreseen;
 mod hpa;
 mod isolation;
 mod manifests;

@@ -115,6 +115,7 @@ fn our_account_may_do_what_it_needs(kubectl: &Kubectl<'_>) {
         "watch limitranges -A",
         "watch deployments.apps -A",
         "watch namespaces",
+        "watch controllerrevisions.apps -A",
         "watch secrets/plimsoll-certificates -n plimsoll",
         "create secrets/plimsoll-certificates -n plimsoll",
         "patch secrets/plimsoll-certificates -n plimsoll",
