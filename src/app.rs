@@ -92,8 +92,9 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
     observe(&engine, &metrics);
     let stop = shutdown.stopped();
-    let refresh = refresh::run(Arc::clone(&engine), Arc::clone(&metrics));
-    tasks::spawn_until(stop.clone(), "refresh", refresh);
+    let (refreshed, counted) = (Arc::clone(&engine), Arc::clone(&metrics));
+    let refresh = move || refresh::run(Arc::clone(&refreshed), Arc::clone(&counted));
+    tasks::keep(stop.clone(), "refresh", refresh);
     let exemptions = engine.inventory().custom(CustomKind::Exemption);
     let policy = exemptions::follow(config.clone(), exemptions, stop.clone());
     let cluster = admission::gather(&engine, policy, certificates::namespace().await, &stop);

@@ -136,6 +136,8 @@ fn add(usage: &mut Usage, measure: Measure, value: f64, window: Duration, now: T
         Measure::Samples => usage.samples = usage.samples.saturating_add(value as u64),
         Measure::First => {
             let age = Duration::from_secs((now.as_second() as f64 - value).max(0.0) as u64);
+            // It may have been there for up to an hour before it was seen.
+            let age = age + Duration::from_hours(1);
             usage.window = usage.window.max(age.min(window));
         }
         // Both miss some: the larger is nearer.
