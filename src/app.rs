@@ -9,6 +9,8 @@ mod certificates;
 mod exemptions;
 mod lease;
 mod reload;
+mod reports;
+mod signals;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,10 +20,13 @@ use anyhow::Context as _;
 use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use jiff::Timestamp;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use self::lease::Leadership;
+use self::reports::Reports;
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
 use crate::apiserver::access::{Access, ClusterAccess};
@@ -42,13 +47,17 @@ use crate::serve::health::{Health, Pending};
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
 use crate::tasks;
-use crate::telemetry::metrics::{Metrics, SnapshotState, WatchState};
+use crate::telemetry::metrics::{ForecastState, Metrics, SnapshotState, WatchState};
 use crate::wire::negotiate::Form;
 use crate::wire::version;
 
 /// How long readiness waits for the first listing of the series. Past it the server is ready
 /// without: a backend that is down must not take discovery and its answers away from the cluster.
 const FIRST_LISTING_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long it then waits for what the autoscalers will ask for, which may take a slow backend
+/// longer.
+const WARM_UP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often `--objects` is looked at for changes.
 const OBJECTS_POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -89,6 +98,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     // Admission needs no backend, and the API none of what admission waits for.
     let admission_health = health.part();
     let discovered = health.register("discovery");
+    let warm = health.register("autoscalers");
     let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
     observe(&engine, &metrics);
     let stop = shutdown.stopped();
@@ -98,13 +108,26 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let exemptions = engine.inventory().custom(CustomKind::Exemption);
     let policy = exemptions::follow(config.clone(), exemptions, stop.clone());
     let cluster = admission::gather(&engine, policy, certificates::namespace().await, &stop);
-    let discovery = discovery(&args, &settings, &engine, config, &metrics, discovered);
+    let declared = signals::start(&engine, config.clone(), &stop);
+    let resolved = declared.resolved.clone();
+    let schedule = Schedule {
+        relist_interval: args.prometheus.metrics_relist_interval,
+        max_age: settings.max_age,
+    };
+    let listings =
+        Discovery::new(Arc::clone(&engine), config, declared.signals, schedule, metrics.clone());
+    let discovery = discover(Arc::clone(&engine), listings, declared.in_force, [discovered, warm]);
     tasks::spawn_until(stop.clone(), "discovery", discovery);
+    let foresee = foresee(Arc::clone(&engine));
+    tasks::spawn_until(stop.clone(), "autoscalers", foresee);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());
     let tls = certificate.config();
     let fresh = certificate.keep_fresh(certified, stop.clone());
     tasks::spawn_until(stop.clone(), "serving certificate", fresh);
-    let lease = leadership.map(|leadership| {
+    let lease = leadership.zip(client).map(|(leadership, client)| {
+        let reports = Reports::start(client, &leadership, &stop);
+        reports.tell_of_failures(&engine, &stop);
+        reports.tell_of_signals(&engine, resolved, &stop);
         if let Some(keeper) = keeper {
             keeper.start(leadership.held.clone(), &stop);
         }
@@ -215,6 +238,17 @@ fn engine_settings(args: &ServeArgs) -> engine::Settings {
 
 fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
     let watched = Arc::clone(engine);
+    let forecasting = Arc::clone(engine);
+    metrics.observe_forecasts(move || {
+        let state = |(signal, record): (String, engine::signals::Record)| ForecastState {
+            signal,
+            error: record.errors.forecast,
+            last_season_error: record.errors.last_season,
+            foreseen: record.foreseen,
+            refused: record.refused,
+        };
+        forecasting.forecasts().all(Timestamp::now()).into_iter().map(state).collect()
+    });
     let engine = Arc::clone(engine);
     metrics.observe_snapshot(move || SnapshotState {
         age: engine.oldest_answer(),
@@ -232,29 +266,34 @@ fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
     });
 }
 
-fn discovery(
-    args: &ServeArgs,
-    settings: &Settings,
-    engine: &Arc<AppEngine>,
-    config: watch::Receiver<Arc<Config>>,
-    metrics: &Arc<Metrics>,
-    discovered: Pending,
-) -> impl Future<Output = ()> + use<> {
-    let schedule = Schedule {
-        relist_interval: args.prometheus.metrics_relist_interval,
-        max_age: settings.max_age,
-    };
-    let discovery = Discovery::new(Arc::clone(engine), config, schedule, Arc::clone(metrics));
-    let (listed, first_listing) = tokio::sync::oneshot::channel();
-    let ready = async move {
+/// Lists for ever, and says when what is listed first is in force and the answers to what the
+/// autoscalers ask for are there.
+async fn discover(
+    engine: Arc<AppEngine>,
+    listings: Discovery<Backends, AnyInventory>,
+    declared: oneshot::Receiver<()>,
+    [discovered, warm]: [Pending; 2],
+) {
+    // Where the task that says so is gone, the process ends.
+    let _gone = declared.await;
+    let (listed, first_listing) = oneshot::channel();
+    let ready = async {
         if tokio::time::timeout(FIRST_LISTING_DEADLINE, first_listing).await.is_err() {
             warn!("the series are not listed yet; serving without");
         }
         discovered.done();
+        let deadline = Instant::now() + WARM_UP_DEADLINE;
+        if !engine.warm(engine.inventory().autoscalers(), deadline).await {
+            warn!("not all that the autoscalers ask for is evaluated yet; serving without");
+        }
+        warm.done();
     };
-    async {
-        tokio::join!(discovery.run(listed), ready);
-    }
+    tokio::join!(listings.run(listed), ready);
+}
+
+/// Follows what the autoscalers will ask for.
+async fn foresee(engine: Arc<AppEngine>) {
+    engine.follow(engine.inventory().autoscalers()).await;
 }
 
 type AppEngine = Engine<Backends, AnyInventory>;

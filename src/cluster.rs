@@ -143,4 +143,18 @@ impl Inventory for AnyInventory {
             Self::Watch(watch) => watch.objects(kind).await,
         }
     }
+
+    async fn running(&self, pods: &Arc<Kind>) -> Result<Option<Arc<Objects>>, InventoryError> {
+        match self {
+            Self::File(file) => file.running(pods).await,
+            Self::Watch(watch) => watch.running(pods).await,
+        }
+    }
+
+    async fn selecting_services(&self) -> Result<Option<Arc<Objects<Service>>>, InventoryError> {
+        match self {
+            Self::File(file) => file.selecting_services().await,
+            Self::Watch(watch) => watch.selecting_services().await,
+        }
+    }
 }

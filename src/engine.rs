@@ -24,11 +24,15 @@ pub mod demand;
 pub mod discovery;
 pub mod error;
 pub mod evaluate;
+pub mod evaluations;
+pub mod failures;
 pub mod foresee;
+pub mod origin;
 pub mod plan;
 pub mod ports;
 pub mod read;
 pub mod refresh;
+pub mod signals;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -52,6 +56,7 @@ use self::error::Error;
 use self::foresee::Foreseen;
 use self::plan::Place;
 use self::ports::{Backend, Inventory};
+use self::signals::Forecasts;
 use self::table::{Outcome, Part, Tables, Values};
 use crate::model::no_data::NoData;
 
@@ -78,9 +83,10 @@ pub struct Engine<B, I> {
     catalog: ArcSwap<Catalog>,
     catalogs: AtomicU64,
     demands: Demands,
-    decisions: Decisions,
+    decisions: Arc<Decisions>,
+    forecasts: Arc<Forecasts>,
     tables: Tables,
-    foreseen: Mutex<Foreseen>,
+    foreseen: Mutex<Arc<Foreseen>>,
 }
 
 impl<B: Backend, I: Inventory> Engine<B, I> {
@@ -94,7 +100,8 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             catalog: ArcSwap::default(),
             catalogs: AtomicU64::new(0),
             demands: Demands::default(),
-            decisions: Decisions::default(),
+            decisions: Arc::default(),
+            forecasts: Arc::default(),
             tables: Tables::default(),
             foreseen: Mutex::default(),
         }
@@ -202,6 +209,11 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         &self.decisions
     }
 
+    /// How well forecast signals forecast.
+    pub fn forecasts(&self) -> &Forecasts {
+        &self.forecasts
+    }
+
     /// The age of the oldest answer that is being served.
     pub fn oldest_answer(&self) -> Option<Duration> {
         let tables = self.tables.all();
@@ -227,9 +239,9 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
 /// Whether an answer may have to change although nothing was evaluated: values of earlier times
 /// get too old.
 fn outcome_ages(outcome: &Outcome) -> bool {
-    let Ok(Part { values: Values::Objects(rule, _) | Values::Series(rule, _), .. }) = outcome
+    let Ok(Part { values: Values::Objects(origin, _) | Values::Series(origin, _), .. }) = outcome
     else {
         return false;
     };
-    matches!(rule.no_data, NoData::LastKnown { .. })
+    matches!(origin.no_data(), NoData::LastKnown { .. })
 }

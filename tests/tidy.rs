@@ -35,6 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "prometheus",
             "promql",
             "serve",
+            "signals",
             "tasks",
             "telemetry",
             "wire",

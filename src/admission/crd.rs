@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::policy::exemption::ExemptionSpec;
 
 /// What admission leaves alone, why and until when.
+#[expect(clippy::duplicated_attributes, reason = "each column has a type of its own")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, CustomResource, JsonSchema)]
 #[kube(
     group = "plimsoll.dev",

@@ -15,12 +15,13 @@ pub fn status(error: &Error, demand: &Demand) -> Status {
         Error::Backend { cause, .. } => of_backend(&cause.fault, error),
         Error::StillEvaluating(_) => Status::timeout(&error.to_string()),
         Error::Undiscovered(_) => Status::unavailable(error.to_string()),
-        Error::NoInventory { .. } | Error::Query(QueryError::Matcher(_)) => {
+        Error::NoInventory { .. } | Error::NoPods { .. } | Error::Query(QueryError::Matcher(_)) => {
             Status::bad_request(error.to_string())
         }
         Error::Ambiguous { .. }
         | Error::BadResult { .. }
         | Error::Inventory(_)
+        | Error::Signal { .. }
         | Error::Query(_) => Status::internal(error),
     }
 }

@@ -55,6 +55,7 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::model::custom::ResourceVersion;
     use crate::model::inventory::Objects;
 
     fn object(name: &str, spec: Value) -> Arc<CustomObject> {
@@ -64,7 +65,7 @@ mod tests {
             uid: "".into(),
             generation: 1,
             created: None,
-            resource_version: Default::default(),
+            resource_version: ResourceVersion::default(),
             spec: Ok(Arc::new(spec)),
         })
     }

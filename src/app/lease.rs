@@ -13,6 +13,8 @@ use crate::tasks;
 /// The Lease of an installation, before it is wanted.
 pub(super) struct Leadership {
     lease: Lease,
+    /// Who we are in it.
+    pub(super) identity: String,
     hold: watch::Sender<bool>,
     /// Whether it is ours now.
     pub(super) held: watch::Receiver<bool>,
@@ -24,9 +26,10 @@ impl Leadership {
     pub(super) async fn new(args: &ServingArgs, client: &Client) -> Option<Self> {
         let places = certificates::places(args).await?;
         let (namespace, name) = (places.secret.namespace, places.service.name);
-        let settings = lease::Settings::new(namespace, name, certificates::identity());
+        let identity = certificates::identity();
+        let settings = lease::Settings::new(namespace, name, identity.clone());
         let (hold, held) = watch::channel(false);
-        Some(Self { lease: Lease::new(client.clone(), settings), hold, held })
+        Some(Self { lease: Lease::new(client.clone(), settings), identity, hold, held })
     }
 
     /// Wants it until the stop. The task that is returned ends after that, when the Lease is given

@@ -184,6 +184,13 @@ impl Inventory for FileInventory {
     async fn objects(&self, kind: &Arc<Kind>) -> Result<Option<Arc<Objects>>, InventoryError> {
         Ok(self.current(kind))
     }
+
+    async fn selecting_services(&self) -> Result<Option<Arc<Objects<Service>>>, InventoryError> {
+        match &self.0 {
+            Source::None { .. } => Ok(None),
+            Source::File { .. } => Ok(self.services().borrow().clone()),
+        }
+    }
 }
 
 /// Takes up good changes for ever. `seen` is what the file held when it was last looked at, so

@@ -26,7 +26,7 @@ use super::{Snapshots, definitions, keep};
 use crate::engine::ports::{Inventory, InventoryError};
 use crate::model::autoscaler::Autoscaler;
 use crate::model::custom::{CustomKind, CustomObject};
-use crate::model::inventory::Objects;
+use crate::model::inventory::{Object, Objects};
 use crate::model::limit_range::LimitRange;
 use crate::model::object::{GroupResource, Kind, Kinds};
 use crate::model::service::Service;
@@ -44,6 +44,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_mins(10);
 /// How often idle kinds are looked for.
 const IDLE_CHECK: Duration = Duration::from_mins(1);
+/// The pods that use something.
+const RUNNING: &str = "status.phase=Running";
 /// How long the first question for a kind waits for its objects.
 const FIRST_LIST: Duration = Duration::from_secs(5);
 
@@ -94,6 +96,7 @@ struct Tables {
     autoscalers: Table<Autoscaler>,
     services: Table<Service>,
     limit_ranges: Table<LimitRange>,
+    running_pods: Table<Object>,
     custom: [Table<CustomObject>; CustomKind::ALL.len()],
     outlines: [Table<Outline>; OutlineKind::ALL.len()],
     revisions: [Table<Revision>; RevisionKind::ALL.len()],
@@ -145,14 +148,22 @@ impl WatchInventory {
     /// How well each kind is followed that was asked for. Where a kind is followed in two ways,
     /// this is the worse of them.
     pub fn watches(&self) -> Vec<WatchState> {
-        let Tables { autoscalers, services, limit_ranges, custom, outlines, revisions } =
-            &self.shared.tables;
+        let Tables {
+            autoscalers,
+            services,
+            limit_ranges,
+            running_pods,
+            custom,
+            outlines,
+            revisions,
+        } = &self.shared.tables;
         let follows = self.shared.follows.load();
         let mut states: Vec<_> =
             follows.values().map(|following| following.follow.state()).collect();
         states.extend(autoscalers.get().map(|follow| follow.state()));
         states.extend(services.get().map(|follow| follow.state()));
         states.extend(limit_ranges.get().map(|follow| follow.state()));
+        states.extend(running_pods.get().map(|follow| follow.state()));
         states.extend(custom.iter().filter_map(OnceLock::get).map(|follow| follow.state()));
         states.extend(outlines.iter().filter_map(OnceLock::get).map(|follow| follow.state()));
         states.extend(revisions.iter().filter_map(OnceLock::get).map(|follow| follow.state()));
@@ -242,29 +253,61 @@ impl Inventory for WatchInventory {
         if self.shared.catalog.load().unwatchable.contains(&resource) {
             return Err(error("the API server offers no list and watch of it".to_owned()));
         }
-        let follow = self.shared.follow(kind);
-        match timeout(FIRST_LIST, follow.first()).await {
-            Ok(Ok(objects)) => Ok(Some(objects)),
-            Ok(Err(reason)) => Err(error(reason.to_string())),
-            Err(_) => {
-                let reason = format!("the API server did not list all of it within {FIRST_LIST:?}");
-                Err(error(reason))
+        first(&self.shared.follow(kind)).await.map_err(error)
+    }
+
+    async fn running(&self, pods: &Arc<Kind>) -> Result<Option<Arc<Objects>>, InventoryError> {
+        let follow = || Follow::selected(Arc::clone(pods), RUNNING);
+        let follow = self.shared.table(&self.shared.tables.running_pods, follow);
+        let kind = pods.group_resource().to_string();
+        first(follow).await.map_err(|reason| InventoryError { kind, reason })
+    }
+
+    async fn selecting_services(&self) -> Result<Option<Arc<Objects<Service>>>, InventoryError> {
+        let mut services = self.services();
+        if let Some(services) = services.borrow().as_ref() {
+            return Ok(Some(Arc::clone(services)));
+        }
+        let first = timeout(FIRST_LIST, services.wait_for(Option::is_some)).await;
+        match first {
+            Ok(Ok(services)) => Ok(services.clone()),
+            Ok(Err(_)) | Err(_) => {
+                let reason =
+                    format!("the API server did not list all of them within {FIRST_LIST:?}");
+                Err(InventoryError { kind: "services".to_owned(), reason })
             }
         }
+    }
+}
+
+/// The objects once there is a list of them; what keeps it away where there is none in time.
+async fn first(follow: &Follow) -> Result<Option<Arc<Objects>>, String> {
+    match timeout(FIRST_LIST, follow.first()).await {
+        Ok(Ok(objects)) => Ok(Some(objects)),
+        Ok(Err(reason)) => Err(reason.to_string()),
+        Err(_) => Err(format!("the API server did not list all of it within {FIRST_LIST:?}")),
     }
 }
 
 impl Shared {
     /// What is kept of a kind, which is followed from now on.
     fn subscribe<T: Keep>(&self, table: &Table<T>, kind: impl FnOnce() -> Kind) -> Snapshots<T> {
+        self.table(table, || Follow::new(Arc::new(kind()))).subscribe()
+    }
+
+    fn table<'a, T: Keep>(
+        &self,
+        table: &'a Table<T>,
+        follow: impl FnOnce() -> Follow<T>,
+    ) -> &'a Arc<Follow<T>> {
         let start = || {
-            let follow = Arc::new(Follow::new(Arc::new(kind())));
+            let follow = Arc::new(follow());
             let kinds = self.kinds.subscribe();
             let run = Arc::clone(&follow).run_while_there(self.client.clone(), kinds);
             tasks::spawn_until(self.stop.child_token(), "watch of a table", run);
             follow
         };
-        table.get_or_init(start).subscribe()
+        table.get_or_init(start)
     }
 
     /// The follower of a kind, started where there is none.

@@ -1,15 +1,17 @@
-//! Which metrics are served, and by which rule and series: what discovery has found.
+//! Which metrics are served, and by which rule and series: what discovery has found; or by which
+//! signal.
 //!
 //! Immutable. A new one is built whenever the rules, the series or the kinds have changed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::model::object::{Kind, Kinds, Scope};
+use crate::model::object::{GroupResource, Kind, Kinds, Scope};
 use crate::model::value::SeriesNames;
 use crate::promql::resource_rules::ResourceRules;
 use crate::promql::resources::Resources;
 use crate::promql::rule::{self, Rule};
+use crate::signals::signal::{On, Signal};
 
 /// How many served names a "no such metric" suggests.
 const SUGGESTIONS: usize = 3;
@@ -25,7 +27,7 @@ pub struct Catalog {
     /// The kinds it was built with, which requests are resolved against.
     kinds: Arc<Kinds>,
     custom: BTreeMap<String, Vec<CustomMetric>>,
-    external: BTreeMap<String, Served>,
+    external: BTreeMap<String, Sources>,
     resource_rules: Option<Arc<ResourceRules>>,
     undiscovered: Undiscovered,
     problems: Vec<String>,
@@ -46,10 +48,69 @@ pub struct CustomMetric {
     /// The kind that it describes.
     pub kind: Arc<Kind>,
     /// What it is computed from.
-    pub served: Served,
+    pub sources: Sources,
+}
+
+/// What a metric is computed from, which may be something else in some namespaces.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sources {
+    everywhere: Option<Source>,
+    confined: BTreeMap<Arc<str>, Source>,
+}
+
+impl Sources {
+    /// What the metric is computed from for a namespace, or for objects in none.
+    pub fn of(&self, namespace: Option<&str>) -> Option<&Source> {
+        let confined = namespace.and_then(|namespace| self.confined.get(namespace));
+        confined.or(self.everywhere.as_ref())
+    }
+
+    /// Takes the series of a rule; they win over those before.
+    fn add_series(&mut self, served: Served, what: &str, problems: &mut Vec<String>) {
+        if let Some(Source::Series(earlier)) = &self.everywhere {
+            problems.push(collision(what, earlier, &served));
+        }
+        self.everywhere = Some(Source::Series(served));
+    }
+
+    /// Takes a signal; it wins over a rule, and gives way to a signal before it.
+    fn add_signal(&mut self, signal: &Arc<Signal>, what: &str, problems: &mut Vec<String>) {
+        let source = Source::Signal(Arc::clone(signal));
+        let there = match &signal.namespace {
+            Some(namespace) => self.confined.get(namespace),
+            None => self.everywhere.as_ref(),
+        };
+        match there {
+            Some(Source::Signal(earlier)) => {
+                let (origin, earlier) = (&signal.origin, &earlier.origin);
+                problems.push(format!(
+                    "{what} is declared by {earlier} and by {origin}; the former is served"
+                ));
+                return;
+            }
+            Some(Source::Series(Served { rule, .. })) => problems.push(format!(
+                "{what} comes from {} and from the signal {}; the latter is served",
+                rule.path, signal.origin
+            )),
+            None => {}
+        }
+        match &signal.namespace {
+            Some(namespace) => drop(self.confined.insert(Arc::clone(namespace), source)),
+            None => self.everywhere = Some(source),
+        }
+    }
 }
 
 /// What a metric is computed from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// The series of a rule.
+    Series(Served),
+    /// A signal.
+    Signal(Arc<Signal>),
+}
+
+/// The series of a rule.
 #[derive(Clone, Debug)]
 pub struct Served {
     /// The rule.
@@ -122,6 +183,48 @@ impl Catalog {
         self
     }
 
+    /// Serves signals as well. Of those with the same name in the same place the first wins.
+    #[must_use]
+    pub fn with_signals(mut self, signals: &[Arc<Signal>]) -> Self {
+        for signal in signals {
+            match &signal.on {
+                On::External => self.add_external_signal(signal),
+                On::Objects(resource) => self.add_signal_of(signal, resource),
+            }
+        }
+        self
+    }
+
+    fn add_signal_of(&mut self, signal: &Arc<Signal>, resource: &GroupResource) {
+        let Some(kind) = self.kinds.resolve(resource).cloned() else {
+            // A preset names the kinds of all who may have it.
+            if !signal.is_golden() {
+                self.problems.push(format!(
+                    "{}: there is no resource {resource} in this cluster; it is not served",
+                    signal.origin
+                ));
+            }
+            return;
+        };
+        if signal.namespace.is_some() && kind.scope == Scope::Cluster && !kind.is_namespace() {
+            self.problems.push(format!(
+                "{}: {resource} are in no namespace, so that a signal of one namespace can say \
+                 nothing of them; it is not served",
+                signal.origin
+            ));
+            return;
+        }
+        let what = format!("{}/{}", kind.group_resource(), signal.metric);
+        let metrics = self.custom.entry(signal.metric.clone()).or_default();
+        sources_of(metrics, kind).add_signal(signal, &what, &mut self.problems);
+    }
+
+    fn add_external_signal(&mut self, signal: &Arc<Signal>) {
+        let name = signal.metric.to_lowercase();
+        let sources = self.external.entry(name.clone()).or_default();
+        sources.add_signal(signal, &name, &mut self.problems);
+    }
+
     /// What a rule says of resources that this cluster does not have, or says twice.
     fn add_problems(&mut self, path: &str, resources: &Resources) {
         let problems = resources.problems(&self.kinds);
@@ -133,15 +236,10 @@ impl Catalog {
         for (series, labels) in series {
             let Some(name) = rule.metric_name(series) else { continue };
             for kind in rule.described_kinds(labels.iter().map(String::as_str), &kinds) {
-                let served = Served::new(rule, series);
+                let what = format!("{}/{name}", kind.group_resource());
                 let metrics = self.custom.entry(name.clone()).or_default();
-                if let Some(earlier) = metrics.iter_mut().find(|metric| metric.kind == kind) {
-                    let what = format!("{}/{name}", kind.group_resource());
-                    self.problems.push(collision(&what, &earlier.served, &served));
-                    earlier.served = served;
-                } else {
-                    metrics.push(CustomMetric { kind, served });
-                }
+                let sources = sources_of(metrics, kind);
+                sources.add_series(Served::new(rule, series), &what, &mut self.problems);
             }
         }
     }
@@ -159,11 +257,8 @@ impl Catalog {
                 ));
                 continue;
             }
-            let served = Served::new(rule, series);
-            if let Some(earlier) = self.external.get(&name) {
-                self.problems.push(collision(&name, earlier, &served));
-            }
-            self.external.insert(name, served);
+            let sources = self.external.entry(name.clone()).or_default();
+            sources.add_series(Served::new(rule, series), &name, &mut self.problems);
         }
     }
 
@@ -194,14 +289,15 @@ impl Catalog {
         &self.kinds
     }
 
-    /// What a metric of a kind is computed from.
-    pub fn custom(&self, kind: &Kind, metric: &str) -> Option<&CustomMetric> {
-        self.custom.get(metric)?.iter().find(|custom| *custom.kind == *kind)
+    /// What a metric of a kind is computed from, for a namespace or for objects in none.
+    pub fn custom(&self, kind: &Kind, metric: &str, namespace: Option<&str>) -> Option<&Source> {
+        let metric = self.custom.get(metric)?.iter().find(|custom| *custom.kind == *kind)?;
+        metric.sources.of(namespace)
     }
 
-    /// What an external metric is computed from; names are in lower case.
-    pub fn external(&self, metric: &str) -> Option<&Served> {
-        self.external.get(metric)
+    /// What an external metric is computed from for a namespace; names are in lower case.
+    pub fn external(&self, metric: &str, namespace: &str) -> Option<&Source> {
+        self.external.get(metric)?.of(Some(namespace))
     }
 
     /// What resource metrics are computed from; none where they are not served.
@@ -246,6 +342,9 @@ impl Catalog {
     pub fn why_no_custom(&self, kind: &Kind, metric: &str) -> String {
         let resource = kind.group_resource();
         if let Some(metrics) = self.custom.get(metric) {
+            if metrics.iter().any(|metric| *metric.kind == *kind) {
+                return "it is a signal of other namespaces".to_owned();
+            }
             let kinds: Vec<_> =
                 metrics.iter().map(|metric| metric.kind.group_resource().to_string()).collect();
             return format!(
@@ -264,6 +363,9 @@ impl Catalog {
 
     /// A sentence on why an external metric is not served.
     pub fn why_no_external(&self, metric: &str) -> String {
+        if self.external.contains_key(metric) {
+            return "it is a signal of other namespaces".to_owned();
+        }
         suggest(metric, self.external_metrics(), "no external rule serves it")
     }
 
@@ -284,6 +386,16 @@ impl Catalog {
             _ => None,
         }
     }
+}
+
+/// The sources of a kind, which come into being with the first.
+fn sources_of(metrics: &mut Vec<CustomMetric>, kind: Arc<Kind>) -> &mut Sources {
+    let known = metrics.iter().position(|metric| metric.kind == kind);
+    let index = known.unwrap_or_else(|| {
+        metrics.push(CustomMetric { kind, sources: Sources::default() });
+        metrics.len() - 1
+    });
+    &mut metrics[index].sources
 }
 
 fn collision(what: &str, earlier: &Served, later: &Served) -> String {

@@ -14,12 +14,14 @@ use tokio::time::Instant;
 
 use crate::engine::Engine;
 use crate::engine::answer::SeriesValue;
-use crate::engine::catalog::{Catalog, Served};
+use crate::engine::catalog::{Catalog, Served, Source};
 use crate::engine::demand::Demand;
 use crate::engine::error::{self, Error};
 use crate::engine::evaluate::{self, ObjectLabels};
+use crate::engine::origin::Origin;
 use crate::engine::plan::{self, Plan, merged};
 use crate::engine::ports::{Backend, Fault, Inventory, Route};
+use crate::engine::signals::{Alone, Asked};
 use crate::engine::table::{Outcome, Part, Parts, Subject, Table, Values};
 use crate::engine::usage;
 use crate::engine::values::ObjectValues;
@@ -34,7 +36,7 @@ const MAX_HALVINGS: usize = 64;
 const MAX_INLINE: usize = 4096;
 
 /// The values of some namespaces, or why there are none.
-type Computed = Vec<(Arc<str>, Result<Values, Error>)>;
+pub(super) type Computed = Vec<(Arc<str>, Result<Values, Error>)>;
 
 /// What is asked for several namespaces together.
 struct Merged<'a> {
@@ -56,7 +58,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                 let values = self.compute_alone(demand, &catalog, at).await;
                 vec![("".into(), values)]
             }
-            subject => self.compute_merged(subject, &catalog, namespaces, at).await,
+            subject => self.compute_table(table, subject, &catalog, namespaces, at).await,
         };
         let outcomes = computed.into_iter().map(|(namespace, values)| {
             let outcome = outcome(values, table.part(&namespace).as_deref(), at);
@@ -74,22 +76,37 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     ) -> Result<Values, Error> {
         match demand {
             Demand::Custom(demand) => {
+                let served = match plan::find_custom(demand, catalog)? {
+                    (kind, Source::Series(served)) => (kind, served),
+                    (kind, Source::Signal(signal)) => {
+                        return self.signal_alone(signal, Alone::of(demand, kind), at).await;
+                    }
+                };
                 let Plan { rule, route, queries, labels } =
-                    plan::custom(demand, catalog, &self.inventory).await?;
+                    plan::custom(demand, served.0, served.1, catalog, &self.inventory).await?;
                 let ask = async |promql: &String| {
                     let result = self.ask(&rule, &route, promql, at).await?;
                     evaluate::vector(&rule, promql, result)
                 };
                 let samples = try_join_all(queries.iter().map(ask)).await?.concat();
                 let mut objects = objects(&rule, labels, samples, at).await;
-                Ok(Values::Objects(rule, objects.remove("").unwrap_or_default()))
+                let objects = objects.remove("").unwrap_or_default();
+                Ok(Values::Objects(Origin::Rule(rule), objects))
             }
             Demand::External(demand) => {
-                let (rule, promql) = plan::external(demand, catalog)?;
-                let route = plan::route(&rule, Some(&demand.namespace));
-                let samples = samples(self.ask(&rule, &route, &promql, at).await?);
-                let series = evaluate::series(&rule, samples, at);
-                Ok(Values::Series(rule, series.into()))
+                let namespace = &demand.namespace;
+                let served = match plan::external_metric(&demand.metric, namespace, catalog)? {
+                    Source::Series(served) => served,
+                    Source::Signal(signal) => {
+                        return self.signal_alone(signal, Alone::of_external(demand), at).await;
+                    }
+                };
+                let rule = &served.rule;
+                let promql = plan::external(demand, served, catalog)?;
+                let route = plan::route(rule, Some(namespace));
+                let samples = samples(self.ask(rule, &route, &promql, at).await?);
+                let series = evaluate::series(rule, samples, at);
+                Ok(Values::Series(Origin::Rule(Arc::clone(rule)), series.into()))
             }
             Demand::Usage(demand) => {
                 let (inventory, backend) = (&self.inventory, &self.backend);
@@ -99,18 +116,50 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         }
     }
 
-    async fn compute_merged(
+    /// Computes a table's values, of which a signal may say those of some namespaces and a rule
+    /// those of others.
+    async fn compute_table(
         &self,
+        table: &Table,
         subject: &Subject,
         catalog: &Catalog,
         namespaces: &[Arc<str>],
         at: Timestamp,
     ) -> Computed {
+        let mut computed = Computed::new();
+        let mut groups: Vec<(&Source, Vec<Arc<str>>)> = Vec::new();
+        for namespace in namespaces {
+            match plan::source(subject, namespace, catalog) {
+                Ok(source) => match groups.iter_mut().find(|(other, _)| *other == source) {
+                    Some((_, group)) => group.push(Arc::clone(namespace)),
+                    None => groups.push((source, vec![Arc::clone(namespace)])),
+                },
+                Err(error) => computed.push((Arc::clone(namespace), Err(error))),
+            }
+        }
+        for (source, group) in groups {
+            computed.extend(match source {
+                Source::Series(served) => {
+                    self.compute_merged(subject, served, catalog, &group, at).await
+                }
+                Source::Signal(signal) => {
+                    let asked = Asked::by(subject, &group);
+                    self.compute_signal(signal, &asked, &table.memory, at).await
+                }
+            });
+        }
+        computed
+    }
+
+    async fn compute_merged(
+        &self,
+        subject: &Subject,
+        served: &Served,
+        catalog: &Catalog,
+        namespaces: &[Arc<str>],
+        at: Timestamp,
+    ) -> Computed {
         let kinds = catalog.kinds();
-        let served = match plan::served(subject, catalog) {
-            Ok(served) => served,
-            Err(error) => return all(namespaces, &error),
-        };
         let Served { rule, series, .. } = served;
         let render = |names: &[&str]| match subject {
             Subject::Objects { kind, selector, .. } => {
@@ -181,6 +230,10 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
 }
 
 impl Merged<'_> {
+    fn origin(&self) -> Origin {
+        Origin::Rule(Arc::clone(self.rule))
+    }
+
     fn may_halve(&self) -> bool {
         let fewer = |left: usize| left.checked_sub(2);
         self.halvings.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
@@ -207,7 +260,7 @@ impl Merged<'_> {
         let mut by_namespace = objects(self.rule, labels, samples, self.at).await;
         let values = |namespace: &Arc<str>| {
             let objects = by_namespace.remove(namespace).unwrap_or_default();
-            (Arc::clone(namespace), Ok(Values::Objects(Arc::clone(self.rule), objects)))
+            (Arc::clone(namespace), Ok(Values::Objects(self.origin(), objects)))
         };
         namespaces.iter().map(values).collect()
     }
@@ -227,20 +280,20 @@ impl Merged<'_> {
         let values = |namespace: &Arc<str>| {
             let samples = by_namespace.remove(&**namespace).unwrap_or_default();
             let series: Arc<[SeriesValue]> = evaluate::series(self.rule, samples, self.at).into();
-            (Arc::clone(namespace), Ok(Values::Series(Arc::clone(self.rule), series)))
+            (Arc::clone(namespace), Ok(Values::Series(self.origin(), series)))
         };
         namespaces.iter().map(values).collect()
     }
 }
 
 /// The same error for all.
-fn all(namespaces: &[Arc<str>], error: &Error) -> Computed {
+pub(super) fn all(namespaces: &[Arc<str>], error: &Error) -> Computed {
     namespaces.iter().map(|namespace| (Arc::clone(namespace), Err(error.clone()))).collect()
 }
 
 /// Whether the backend understood the query and could not execute it with the data it has: two
 /// series that match one, a result with the same labels twice, too many samples.
-fn is_unexecutable(error: &Error) -> bool {
+pub(super) fn is_unexecutable(error: &Error) -> bool {
     let Error::Backend { cause, .. } = error else { return false };
     matches!(&*cause.fault, Fault::Refused { status, .. } if status.starts_with("422"))
 }
@@ -274,37 +327,37 @@ fn outcome(values: Result<Values, Error>, before: Option<&Outcome>, at: Timestam
     let earlier = before.and_then(|before| before.as_ref().ok());
     let part = |values, failure| Part { values, failure, at, evaluated: Instant::now() };
     match (values, earlier.map(|part| &part.values)) {
-        (Ok(Values::Objects(rule, new)), Some(Values::Objects(_, earlier))) => {
-            let objects = match oldest(&rule, at) {
+        (Ok(Values::Objects(origin, new)), Some(Values::Objects(_, earlier))) => {
+            let objects = match oldest(&origin, at) {
                 Some(oldest) => new.or_earlier(earlier, oldest),
                 None => new,
             };
-            Ok(part(Values::Objects(rule, objects), None))
+            Ok(part(Values::Objects(origin, objects), None))
         }
-        (Ok(Values::Series(rule, new)), Some(Values::Series(_, earlier)))
-            if new.is_empty() && oldest(&rule, at).is_some() =>
+        (Ok(Values::Series(origin, new)), Some(Values::Series(_, earlier)))
+            if new.is_empty() && oldest(&origin, at).is_some() =>
         {
-            Ok(part(Values::Series(rule, Arc::clone(earlier)), None))
+            Ok(part(Values::Series(origin, Arc::clone(earlier)), None))
         }
         (Ok(values), _) => Ok(part(values, None)),
         (Err(error), _) if error.is_not_found() => Err(error),
-        (Err(error), Some(Values::Objects(rule, earlier))) => match oldest(rule, at) {
+        (Err(error), Some(Values::Objects(origin, earlier))) => match oldest(origin, at) {
             Some(oldest) => {
                 let objects = ObjectValues::default().or_earlier(earlier, oldest);
-                Ok(part(Values::Objects(Arc::clone(rule), objects), Some(error)))
+                Ok(part(Values::Objects(origin.clone(), objects), Some(error)))
             }
             None => Err(error),
         },
-        (Err(error), Some(Values::Series(rule, earlier))) if oldest(rule, at).is_some() => {
-            Ok(part(Values::Series(Arc::clone(rule), Arc::clone(earlier)), Some(error)))
+        (Err(error), Some(Values::Series(origin, earlier))) if oldest(origin, at).is_some() => {
+            Ok(part(Values::Series(origin.clone(), Arc::clone(earlier)), Some(error)))
         }
         (Err(error), _) => Err(error),
     }
 }
 
 /// The time of the oldest value that is still known; none where only new ones count.
-fn oldest(rule: &Rule, at: Timestamp) -> Option<i64> {
-    let NoData::LastKnown { max_age } = rule.no_data else { return None };
+fn oldest(origin: &Origin, at: Timestamp) -> Option<i64> {
+    let NoData::LastKnown { max_age } = origin.no_data() else { return None };
     let max_age = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
     Some(at.as_second().saturating_sub(max_age))
 }

@@ -21,6 +21,7 @@ use crate::engine::ports::{Backend, BackendError, Fault, Inventory, Route};
 use crate::model::object::Kinds;
 use crate::model::value::SeriesNames;
 use crate::promql::rule::Rule;
+use crate::signals::signal::Signal;
 use crate::telemetry::metrics::Metrics;
 
 /// How many listings are asked for at once.
@@ -75,10 +76,15 @@ enum Listed {
     Interrupted,
 }
 
+/// Linked signals, in the order of precedence: of two with the same name in the same place the
+/// first wins.
+pub type Signals = Arc<Vec<Arc<Signal>>>;
+
 /// The discovery loop.
 pub struct Discovery<B, I> {
     engine: Arc<Engine<B, I>>,
     config: watch::Receiver<Arc<Config>>,
+    signals: watch::Receiver<Signals>,
     schedule: Schedule,
     metrics: Arc<Metrics>,
     listings: HashMap<SeriesQuery, Listing>,
@@ -88,16 +94,18 @@ pub struct Discovery<B, I> {
 }
 
 impl<B: Backend, I: Inventory> Discovery<B, I> {
-    /// A loop that has not listed anything yet.
+    /// A loop that has not listed anything yet. The signals need no listing.
     pub fn new(
         engine: Arc<Engine<B, I>>,
         config: watch::Receiver<Arc<Config>>,
+        signals: watch::Receiver<Signals>,
         schedule: Schedule,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             engine,
             config,
+            signals,
             schedule,
             metrics,
             listings: HashMap::new(),
@@ -137,6 +145,10 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => return true,
                 changed = self.config.changed() => return changed.is_ok(),
+                Ok(()) = self.signals.changed() => {
+                    let config = self.config.borrow().clone();
+                    self.publish(&config);
+                }
                 _ = polls.tick() => {
                     let current = self.engine.inventory().kinds();
                     if !Arc::ptr_eq(&kinds, &current) {
@@ -178,6 +190,10 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
                 Ok(()) = self.config.changed() => {
                     self.config.mark_changed();
                     return Listed::Interrupted;
+                }
+                Ok(()) = self.signals.changed() => {
+                    self.publish(&config);
+                    continue;
                 }
             };
             let is_news =
@@ -281,6 +297,7 @@ impl<B: Backend, I: Inventory> Discovery<B, I> {
         let external_rules: Vec<_> = config.external_rules.iter().map(discovered).collect();
         Catalog::build(rules, external_rules, kinds)
             .with_resource_rules(config.resource_rules.clone())
+            .with_signals(&self.signals.borrow())
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::engine::ports::{BackendError, InventoryError};
+use crate::engine::ports::{BackendError, Fault, InventoryError};
 use crate::promql::rule::QueryError;
+use crate::signals;
 use crate::telemetry::chain;
 
 /// How many characters of a query stand in a message.
@@ -61,12 +62,29 @@ pub enum Error {
         /// The resource.
         resource: String,
     },
+    /// An object's value is that of its pods, and nobody knows which they are.
+    #[error(
+        "the series name pods, and which of them belong to {resource} is not known: give --objects \
+         with what `kubectl get pods,replicasets,jobs,services,{resource} -A -o yaml` prints"
+    )]
+    NoPods {
+        /// The resource.
+        resource: String,
+    },
     /// No value: the object has none, or it is not a number that can be told.
     #[error("{0}")]
     NoValue(String),
     /// The rule cannot make a query of the request.
     #[error("{}", chain(.0))]
     Query(QueryError),
+    /// The signal cannot make a query of the request.
+    #[error("{signal}: {}", chain(.cause))]
+    Signal {
+        /// Where it was declared.
+        signal: String,
+        /// Why; not a `source`, since its text is part of this one.
+        cause: Box<signals::query::QueryError>,
+    },
     /// The first evaluation takes longer than a request may wait; a later request will find it.
     #[error("the first evaluation takes longer than {0:?}; it goes on, ask again")]
     StillEvaluating(Duration),
@@ -82,13 +100,17 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another error is the same but for its details, such as how many bytes had come.
+    /// Whether another error is the same but for its details, such as how many bytes had come. That
+    /// a backend is not asked any more is a detail of why it is not.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         use std::mem::discriminant;
         match (self, other) {
             (Self::Backend { cause, .. }, Self::Backend { cause: other, .. }) => {
+                let is_suspended = |fault: &Fault| matches!(fault, Fault::Suspended { .. });
                 cause.backend == other.backend
-                    && discriminant(&*cause.fault) == discriminant(&*other.fault)
+                    && (is_suspended(&cause.fault)
+                        || is_suspended(&other.fault)
+                        || discriminant(&*cause.fault) == discriminant(&*other.fault))
             }
             _ => discriminant(self) == discriminant(other),
         }

@@ -8,7 +8,7 @@ mod separable;
 
 use std::sync::Arc;
 
-use crate::engine::catalog::{Catalog, CustomMetric, Served};
+use crate::engine::catalog::{Catalog, Served, Source};
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
 use crate::engine::evaluate::ObjectLabels;
@@ -25,7 +25,7 @@ use crate::promql::template::Field;
 const MAX_UNDISCOVERED: usize = 16;
 
 /// A query that would be longer is asked in parts, each for some of the objects or namespaces.
-const MAX_QUERY: usize = 8 * 1024;
+pub(super) const MAX_QUERY: usize = 8 * 1024;
 
 /// Where the answer to a demand is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,11 +43,19 @@ pub fn place(demand: &Demand, catalog: &Catalog, merge: bool) -> Result<Place, E
     let alone = || Subject::Alone(Arc::new(demand.clone()));
     match demand {
         Demand::Custom(custom) => {
-            let CustomMetric { kind, served } = find_custom(custom, catalog)?;
-            let namespace = custom.namespace.as_deref().unwrap_or_default();
-            let is_merged = merge
-                && merged::can_alternate(namespace)
-                && merged::custom(served, kind, catalog.kinds());
+            let (kind, source) = find_custom(custom, catalog)?;
+            let namespace = match source {
+                Source::Series(_) => custom.namespace.as_deref().unwrap_or_default(),
+                Source::Signal(_) => whose(custom, kind).unwrap_or_default(),
+            };
+            let is_merged = merged::can_alternate(namespace)
+                && match source {
+                    Source::Series(served) => {
+                        merge && merged::custom(served, kind, catalog.kinds())
+                    }
+                    // Where nothing is asked, nobody but the request knows the object.
+                    Source::Signal(signal) => signal.has_queries(),
+                };
             let subject = if is_merged {
                 let (metric, selector) = (custom.metric.clone(), custom.metric_selector.clone());
                 Subject::Objects { metric, kind: Arc::clone(kind), selector }
@@ -58,9 +66,13 @@ pub fn place(demand: &Demand, catalog: &Catalog, merge: bool) -> Result<Place, E
             Ok(Place { subject, namespace: namespace.into(), kind: Some(Arc::clone(kind)) })
         }
         Demand::External(external) => {
-            let served = external_metric(&external.metric, catalog)?;
-            let namespace = merged::external(served, &external.namespace, catalog.kinds());
-            let namespace = namespace.filter(|_| merge);
+            let namespace = external.namespace.as_str();
+            let namespace = match external_metric(&external.metric, namespace, catalog)? {
+                Source::Series(served) => {
+                    merged::external(served, namespace, catalog.kinds()).filter(|_| merge)
+                }
+                Source::Signal(_) => Some(namespace).filter(|it| merged::can_alternate(it)),
+            };
             let subject = match namespace {
                 Some(_) => Subject::Series {
                     metric: external.metric.clone(),
@@ -81,7 +93,9 @@ pub fn place(demand: &Demand, catalog: &Catalog, merge: bool) -> Result<Place, E
 pub fn check(demand: &Demand, catalog: &Catalog) -> Result<(), Error> {
     match demand {
         Demand::Custom(demand) => find_custom(demand, catalog).map(|_| ()),
-        Demand::External(demand) => external_metric(&demand.metric, catalog).map(|_| ()),
+        Demand::External(demand) => {
+            external_metric(&demand.metric, &demand.namespace, catalog).map(|_| ())
+        }
         Demand::Usage(_) => usage::rules(catalog).map(|_| ()),
     }
 }
@@ -99,13 +113,14 @@ pub struct Plan {
     pub labels: ObjectLabels,
 }
 
-/// Finds who serves a metric of objects, which objects are meant, and what to ask the backend.
+/// Finds which objects are meant, and what to ask the backend for a rule.
 pub async fn custom(
     demand: &CustomDemand,
+    kind: &Arc<Kind>,
+    served: &Served,
     catalog: &Catalog,
     inventory: &impl Inventory,
 ) -> Result<Plan, Error> {
-    let CustomMetric { kind, served } = find_custom(demand, catalog)?;
     let objects = match &demand.target {
         Target::Named(_) => None,
         Target::Selected(_) => inventory.objects(kind).await?,
@@ -163,7 +178,7 @@ fn queries(
 pub(super) fn find_custom<'a>(
     demand: &CustomDemand,
     catalog: &'a Catalog,
-) -> Result<&'a CustomMetric, Error> {
+) -> Result<(&'a Arc<Kind>, &'a Source), Error> {
     let Some(kind) = catalog.kinds().resolve(&demand.resource) else {
         return Err(Error::UnknownResource(format!(
             "there is no resource {} in this cluster",
@@ -173,29 +188,52 @@ pub(super) fn find_custom<'a>(
     if let Some(mismatch) = Catalog::scope_mismatch(kind, demand.namespace.as_deref()) {
         return Err(Error::UnknownResource(mismatch));
     }
-    custom_metric(kind, &demand.metric, catalog)
+    let source = custom_metric(kind, &demand.metric, whose(demand, kind), catalog)?;
+    Ok((kind, source))
+}
+
+/// The namespace that a demand is about, be it the object itself.
+pub(super) fn whose<'a>(demand: &'a CustomDemand, kind: &Kind) -> Option<&'a str> {
+    match &demand.target {
+        Target::Named(name) if kind.is_namespace() => Some(name),
+        _ => demand.namespace.as_deref(),
+    }
 }
 
 fn custom_metric<'a>(
     kind: &Kind,
     metric: &str,
+    namespace: Option<&str>,
     catalog: &'a Catalog,
-) -> Result<&'a CustomMetric, Error> {
-    catalog.custom(kind, metric).ok_or_else(|| {
+) -> Result<&'a Source, Error> {
+    catalog.custom(kind, metric, namespace).ok_or_else(|| {
         not_served(&catalog.undiscovered().custom, || catalog.why_no_custom(kind, metric))
     })
 }
 
-/// What a merged subject is computed from; an error where it is not, or not any more.
-pub(super) fn served<'a>(subject: &Subject, catalog: &'a Catalog) -> Result<&'a Served, Error> {
+/// What a merged subject is computed from in a namespace; an error where it is not, or not any
+/// more.
+pub(super) fn source<'a>(
+    subject: &Subject,
+    namespace: &str,
+    catalog: &'a Catalog,
+) -> Result<&'a Source, Error> {
     let changed = || Error::NoValue("the rule has changed meanwhile; ask again".to_owned());
-    match subject {
+    let source = match subject {
         Subject::Objects { metric, kind, .. } => {
-            let served = &custom_metric(kind, metric, catalog)?.served;
-            merged::custom(served, kind, catalog.kinds()).then_some(served).ok_or_else(changed)
+            let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
+            custom_metric(kind, metric, namespace, catalog)?
         }
-        Subject::Series { metric, .. } => external_metric(metric, catalog),
-        Subject::Alone(_) => Err(changed()),
+        Subject::Series { metric, .. } => external_metric(metric, namespace, catalog)?,
+        Subject::Alone(_) => return Err(changed()),
+    };
+    match (source, subject) {
+        (Source::Series(served), Subject::Objects { kind, .. })
+            if !merged::custom(served, kind, catalog.kinds()) =>
+        {
+            Err(changed())
+        }
+        _ => Ok(source),
     }
 }
 
@@ -238,20 +276,25 @@ pub(super) fn no_objects(kind: &Kind, namespace: Option<&str>, selector: &Select
     }
 }
 
-fn external_metric<'a>(metric: &str, catalog: &'a Catalog) -> Result<&'a Served, Error> {
-    catalog.external(metric).ok_or_else(|| {
+pub(super) fn external_metric<'a>(
+    metric: &str,
+    namespace: &str,
+    catalog: &'a Catalog,
+) -> Result<&'a Source, Error> {
+    catalog.external(metric, namespace).ok_or_else(|| {
         not_served(&catalog.undiscovered().external, || catalog.why_no_external(metric))
     })
 }
 
-/// Finds who serves an external metric, and what to ask the backend.
-pub fn external(demand: &ExternalDemand, catalog: &Catalog) -> Result<(Arc<Rule>, String), Error> {
-    let served = external_metric(&demand.metric, catalog)?;
-    let promql = served
-        .rule
-        .external_query(&served.series, &demand.namespace, &demand.selector, catalog.kinds())
-        .map_err(Error::Query)?;
-    Ok((Arc::clone(&served.rule), promql))
+/// What to ask the backend for an external metric of a rule.
+pub fn external(
+    demand: &ExternalDemand,
+    served: &Served,
+    catalog: &Catalog,
+) -> Result<String, Error> {
+    let (namespace, selector) = (&demand.namespace, &demand.selector);
+    let query = served.rule.external_query(&served.series, namespace, selector, catalog.kinds());
+    query.map_err(Error::Query)
 }
 
 #[cfg(test)]

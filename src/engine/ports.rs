@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::model::inventory::Objects;
 use crate::model::object::{Kind, Kinds};
+use crate::model::service::Service;
 use crate::model::value::{QueryResult, Series, SeriesNames};
 
 /// Prometheus-compatible HTTP APIs, each known by a name.
@@ -207,6 +208,21 @@ pub trait Inventory: Send + Sync + 'static {
         &self,
         kind: &Arc<Kind>,
     ) -> impl Future<Output = Result<Option<Arc<Objects>>, InventoryError>> + Send;
+
+    /// The same of pods, without those whose phase is not `Running`. An inventory that knows no
+    /// phases takes all for running.
+    fn running(
+        &self,
+        pods: &Arc<Kind>,
+    ) -> impl Future<Output = Result<Option<Arc<Objects>>, InventoryError>> + Send {
+        self.objects(pods)
+    }
+
+    /// All Services with their selectors; the first call starts to follow them and waits until
+    /// they are in. `Ok(None)` where there is no inventory.
+    fn selecting_services(
+        &self,
+    ) -> impl Future<Output = Result<Option<Arc<Objects<Service>>>, InventoryError>> + Send;
 }
 
 /// Why the objects of a kind cannot be listed.

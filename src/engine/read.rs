@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::engine::answer::{Answer, CustomAnswer, ExternalAnswer, ObjectValue, SeriesValue};
 use crate::engine::demand::{CustomDemand, Demand, Target};
 use crate::engine::error::Error;
+use crate::engine::origin::Origin;
 use crate::engine::plan::no_objects;
 use crate::engine::ports::Inventory;
 use crate::engine::table::{Outcome, Part, Values};
@@ -16,7 +17,6 @@ use crate::model::no_data::NoData;
 use crate::model::object::Kind;
 use crate::model::quantity::Milli;
 use crate::model::value::Labels;
-use crate::promql::rule::Rule;
 
 /// Which objects a request means at the moment.
 #[derive(Clone, Debug)]
@@ -95,22 +95,22 @@ pub fn answer(
 ) -> Result<Answer, Error> {
     let part = outcome.as_ref().map_err(Clone::clone)?;
     match (demand, kind, &part.values) {
-        (Demand::Custom(demand), Some(kind), Values::Objects(rule, objects)) => {
-            let values = Reading { rule, objects, part, kind, now }.values(demand, chosen)?;
+        (Demand::Custom(demand), Some(kind), Values::Objects(origin, objects)) => {
+            let values = Reading { origin, objects, part, kind, now }.values(demand, chosen)?;
             Ok(Answer::Custom(CustomAnswer {
                 kind: Arc::clone(kind),
                 namespace: demand.namespace.clone(),
                 metric: demand.metric.clone(),
                 metric_selector: demand.metric_selector.clone(),
-                window: rule.window,
-                core_api_version_slash: rule.compat.core_api_version_slash,
+                window: origin.window(),
+                core_api_version_slash: origin.core_api_version_slash(),
                 values,
             }))
         }
-        (Demand::External(demand), _, Values::Series(rule, series)) => {
-            let values = external(rule, series, part, now)?;
+        (Demand::External(demand), _, Values::Series(origin, series)) => {
+            let values = external(origin, series, part, now)?;
             let metric = demand.metric.clone();
-            Ok(Answer::External(ExternalAnswer { metric, window: rule.window, values }))
+            Ok(Answer::External(ExternalAnswer { metric, window: origin.window(), values }))
         }
         (Demand::Usage(_), _, Values::Usage(usage)) => Ok(Answer::Usage(Arc::clone(usage))),
         // A table is of what its demands are for.
@@ -118,9 +118,48 @@ pub fn answer(
     }
 }
 
+/// Why there is no answer to the question for the object of that name, or without a name for any
+/// object or series at all; `None` where there is one.
+pub fn lack(
+    outcome: &Outcome,
+    kind: Option<&Kind>,
+    namespace: &str,
+    name: Option<&str>,
+    now: Timestamp,
+) -> Option<Error> {
+    let part = match outcome {
+        Ok(part) => part,
+        Err(error) => return Some(error.clone()),
+    };
+    let nothing = |origin: &Origin, what: &str| {
+        let place = if namespace.is_empty() { "" } else { " in the namespace " };
+        let message = format!("{origin} has no sample of {what}{place}{namespace}");
+        part.failure.clone().unwrap_or(Error::NoValue(message))
+    };
+    match (&part.values, kind) {
+        (Values::Objects(origin, objects), Some(kind)) => {
+            let reading = Reading { origin, objects, part, kind, now };
+            let Some(name) = name else {
+                let has_some = objects.iter().any(|(_, timed)| reading.is_young(timed));
+                let has_some = has_some || substitute(origin, part).is_some();
+                return (!has_some).then(|| nothing(origin, &format!("any {}", kind.singular)));
+            };
+            match reading.value(name) {
+                Ok(value) => value.is_none().then(|| reading.missing(name)),
+                Err(error) => Some(error),
+            }
+        }
+        (Values::Series(origin, series), _) => match external(origin, series, part, now) {
+            Ok(series) => series.is_empty().then(|| nothing(origin, "any series")),
+            Err(error) => Some(error),
+        },
+        _ => None,
+    }
+}
+
 /// The values of one namespace and how they are to be read.
 struct Reading<'a> {
-    rule: &'a Rule,
+    origin: &'a Origin,
     objects: &'a ObjectValues,
     part: &'a Part,
     kind: &'a Kind,
@@ -166,12 +205,12 @@ impl Reading<'_> {
         if let Some(Fault::Ambiguous(error)) = self.objects.fault(name) {
             return Err(error.clone());
         }
-        Ok(substitute(self.rule, self.part))
+        Ok(substitute(self.origin, self.part))
     }
 
     /// Whether a value is young enough to be the last that is known.
     fn is_young(&self, (_, timestamp): Timed) -> bool {
-        is_young(self.rule, timestamp, self.now)
+        is_young(self.origin, timestamp, self.now)
     }
 
     /// Why the object of that name has no value.
@@ -179,7 +218,7 @@ impl Reading<'_> {
         if let Some(failure) = &self.part.failure {
             return failure.clone();
         }
-        let (path, object) = (&self.rule.path, format!("{} {name}", self.kind.singular));
+        let (path, object) = (self.origin, format!("{} {name}", self.kind.singular));
         Error::NoValue(match self.objects.fault(name) {
             Some(Fault::Stale) => {
                 format!("the sample that {path} has for {object} is older than 5 minutes")
@@ -187,6 +226,7 @@ impl Reading<'_> {
             Some(Fault::Unsayable(value)) => {
                 format!("{path} computes {value:?} for {object}, which no quantity can say")
             }
+            Some(Fault::Missing(missing)) => format!("{path} has no value for {object}: {missing}"),
             Some(Fault::Ambiguous(_)) | None => {
                 format!("{path} has no sample that names {object}")
             }
@@ -199,18 +239,18 @@ fn object_value(name: &str, (value, timestamp): Timed) -> ObjectValue {
 }
 
 fn external(
-    rule: &Rule,
+    origin: &Origin,
     series: &Arc<[SeriesValue]>,
     part: &Part,
     now: Timestamp,
 ) -> Result<Arc<[SeriesValue]>, Error> {
-    let is_young = |value: &SeriesValue| is_young(rule, value.timestamp, now);
+    let is_young = |value: &SeriesValue| is_young(origin, value.timestamp, now);
     let series = if series.iter().all(is_young) {
         Arc::clone(series)
     } else {
         series.iter().filter(|value| is_young(value)).cloned().collect()
     };
-    match (&part.failure, substitute(rule, part)) {
+    match (&part.failure, substitute(origin, part)) {
         (Some(failure), _) if series.is_empty() => Err(failure.clone()),
         (None, Some((value, timestamp))) if series.is_empty() => {
             Ok([SeriesValue { labels: Labels::default(), value, timestamp }].into())
@@ -220,8 +260,8 @@ fn external(
 }
 
 /// The value of what the backend has no data of, where the rule says one.
-fn substitute(rule: &Rule, part: &Part) -> Option<Timed> {
-    let value = match rule.no_data {
+fn substitute(origin: &Origin, part: &Part) -> Option<Timed> {
+    let value = match origin.no_data() {
         NoData::Zero => Milli(0),
         NoData::Constant(value) => value,
         NoData::Error | NoData::LastKnown { .. } => return None,
@@ -229,8 +269,8 @@ fn substitute(rule: &Rule, part: &Part) -> Option<Timed> {
     Some((value, part.at.as_second()))
 }
 
-fn is_young(rule: &Rule, timestamp: i64, now: Timestamp) -> bool {
-    match rule.no_data {
+fn is_young(origin: &Origin, timestamp: i64, now: Timestamp) -> bool {
+    match origin.no_data() {
         NoData::LastKnown { max_age } => {
             let max_age = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
             timestamp >= now.as_second().saturating_sub(max_age)

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
@@ -74,9 +75,11 @@ async fn sleep_until(next: Option<Instant>) {
     }
 }
 
-/// Takes away the demands that nobody has had for a while and those for what is not served.
+/// Takes away the demands that nobody has had for a while and those for what is not served, and
+/// the decisions that nobody asks for any more.
 fn sweep<B: Backend, I: Inventory>(engine: &Engine<B, I>) {
     let catalog = engine.catalog();
+    engine.decisions.forget(Timestamp::now());
     engine.demands.retain(|slot| {
         let is_served = slot.binding().catalog == catalog.number()
             || !plan::check(&slot.demand, &catalog).is_err_and(|error| error.is_not_found());

@@ -17,10 +17,11 @@ use tokio::time::Instant;
 use crate::engine::answer::{SeriesValue, UsageAnswer};
 use crate::engine::demand::Demand;
 use crate::engine::error::Error;
+use crate::engine::origin::Origin;
+use crate::engine::signals::Memory;
 use crate::engine::values::ObjectValues;
 use crate::model::object::Kind;
 use crate::model::selector::Selector;
-use crate::promql::rule::Rule;
 
 /// What a table is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,9 +81,9 @@ pub struct Part {
 #[derive(Debug)]
 pub enum Values {
     /// Of objects.
-    Objects(Arc<Rule>, ObjectValues),
+    Objects(Origin, ObjectValues),
     /// Of series.
-    Series(Arc<Rule>, Arc<[SeriesValue]>),
+    Series(Origin, Arc<[SeriesValue]>),
     /// Of both resources.
     Usage(Arc<UsageAnswer>),
 }
@@ -100,6 +101,8 @@ pub struct Table {
     /// How many are interested, by namespace.
     wanted: Mutex<BTreeMap<Arc<str>, usize>>,
     parts: ArcSwap<Parts>,
+    /// What its signals remember from one evaluation to the next.
+    pub memory: Mutex<Memory>,
     published: Notify,
 }
 
@@ -110,6 +113,7 @@ impl Table {
             number,
             wanted: Mutex::default(),
             parts: ArcSwap::default(),
+            memory: Mutex::default(),
             published: Notify::new(),
         }
     }

@@ -3,6 +3,7 @@
 mod demands;
 mod discovery;
 mod merged;
+mod signals;
 mod usage;
 mod values;
 
@@ -24,6 +25,7 @@ use crate::config::{self, Config};
 use crate::model::inventory::{Object, Objects};
 use crate::model::object::{GroupResource, Kind, Kinds};
 use crate::model::selector::Selector;
+use crate::model::service::Service;
 use crate::model::value::{Point, QueryResult, Sample, Series, SeriesNames};
 use crate::promql::fixtures;
 use crate::promql::rule::DEFAULT_BACKEND;
@@ -164,6 +166,10 @@ impl Inventory for FakeInventory {
             return Err(InventoryError { kind: "services".to_owned(), reason });
         }
         Ok(self.pods.clone())
+    }
+
+    async fn selecting_services(&self) -> Result<Option<Arc<Objects<Service>>>, InventoryError> {
+        Ok(None)
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::error::Error;
 use crate::model::quantity::Milli;
+use crate::signals::missing::Missing;
 
 /// A value and its time in whole seconds since the Unix epoch.
 pub type Timed = (Milli, i64);
@@ -35,6 +36,8 @@ pub enum Fault {
     Stale,
     /// Its value is none that a quantity can say.
     Unsayable(f64),
+    /// Its signal has none.
+    Missing(Missing),
 }
 
 impl ObjectValues {
@@ -58,11 +61,19 @@ impl ObjectValues {
         self.faults.get(name)
     }
 
+    /// An object whose signal has no value, if there is one, and why.
+    pub fn missing(&self) -> Option<(&str, &Missing)> {
+        self.faults.iter().find_map(|(name, fault)| match fault {
+            Fault::Missing(missing) => Some((&**name, missing)),
+            Fault::Stale | Fault::Unsayable(_) | Fault::Ambiguous(_) => None,
+        })
+    }
+
     /// Every object that is ambiguous: an answer that holds it is none.
     pub fn ambiguous(&self) -> impl Iterator<Item = (&str, &Error)> {
         self.faults.iter().filter_map(|(name, fault)| match fault {
             Fault::Ambiguous(error) => Some((&**name, error)),
-            Fault::Stale | Fault::Unsayable(_) => None,
+            Fault::Stale | Fault::Unsayable(_) | Fault::Missing(_) => None,
         })
     }
 

@@ -93,6 +93,21 @@ impl<'a> Membership<'a> {
     }
 }
 
+/// Whose a pod seems to have been that is no more: the name of the controller of a kind, by the form
+/// in which Kubernetes names pods. None of kinds that do not name them so.
+pub fn former_controller<'a>(kind: &Kind, pod: &'a str) -> Option<&'a str> {
+    let one_less = pod.rsplit_once('-').map(|(name, _)| name);
+    match (kind.group.as_str(), kind.kind.as_str()) {
+        ("apps", "Deployment") | ("batch", "CronJob") => {
+            one_less.and_then(|name| name.rsplit_once('-')).map(|(name, _)| name)
+        }
+        ("apps", "StatefulSet" | "DaemonSet" | "ReplicaSet")
+        | ("batch", "Job")
+        | ("", "ReplicationController") => one_less,
+        _ => None,
+    }
+}
+
 /// Adds the name of the controlling object, and the pod, for each pod that has one.
 fn controlled<'a>(
     kind: &Kind,

@@ -1,6 +1,7 @@
 //! From a definition to a checked signal. Every mistake is told, each with the path of its field.
 
 mod composite;
+mod decision;
 mod labels;
 mod plain;
 mod sources;
@@ -150,13 +151,22 @@ impl Compiler<'_> {
     }
 
     fn kind(&mut self, spec: &SignalSpec, on: &On) -> Option<Kind> {
-        let written = kinds_of!(spec, "composite" => composite);
+        let written = kinds_of!(
+            spec,
+            "composite" => composite,
+            "decision" => decision,
+            "forecast" => forecast
+        );
         let [name] = written.as_slice() else {
-            self.mistake("", not_one(&written, "composite"));
+            self.mistake("", not_one(&written, "composite, decision and forecast"));
             return None;
         };
         if let Some(composite) = &spec.composite {
             self.composite(composite, on).map(Kind::Composite)
+        } else if let Some(decision) = &spec.decision {
+            self.decision(decision, on).map(Kind::Composite)
+        } else if let Some(forecast) = &spec.forecast {
+            self.forecast(forecast, on).map(Kind::Composite)
         } else {
             compile_leaf!(self, spec, on, name)
         }
@@ -214,7 +224,7 @@ fn not_one(written: &[&str], also: &str) -> String {
     if written.is_empty() {
         return format!(
             "it has no kind: write one of requestRate, errorRatio, latencyQuantile, \
-             latencyAverage, saturation, cpu, memory, query, schedule and {also}"
+             latencyAverage, saturation, cpu, memory, query, schedule, {also}"
         );
     }
     format!("it has several kinds, {}: make each a signal of its own", written.join(" and "))

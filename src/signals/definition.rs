@@ -10,19 +10,24 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Most inputs of one composite.
+mod decision;
+
+pub use self::decision::{AboveHighest, Decision, DecisionCondition, DecisionEntry, Forecast};
+
+/// Most inputs of one composite or decision.
 pub const MAX_INPUTS: usize = 16;
 
-/// A declared metric: exactly one of the kinds, from `requestRate` to `composite`.
+/// A declared metric: exactly one of the kinds, from `requestRate` to `forecast`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
     "[has(self.requestRate), has(self.errorRatio), has(self.latencyQuantile), \
      has(self.latencyAverage), has(self.saturation), has(self.cpu), has(self.memory), \
-     has(self.query), has(self.schedule), has(self.composite)].filter(it, it).size() == 1"
+     has(self.query), has(self.schedule), has(self.composite), has(self.decision), \
+     has(self.forecast)].filter(it, it).size() == 1"
 ).message(
     "exactly one of requestRate, errorRatio, latencyQuantile, latencyAverage, saturation, cpu, \
-     memory, query, schedule and composite has to be there"
+     memory, query, schedule, composite, decision and forecast has to be there"
 ))]
 #[x_kube(validation = Rule::new("has(self.on) != has(self.__true__)").message("on has to be there"))]
 pub struct SignalSpec {
@@ -68,6 +73,12 @@ pub struct SignalSpec {
     /// An expression over other signals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub composite: Option<Composite>,
+    /// How many replicas there should be, for an HPA with `averageValue: "1"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+    /// What a value will be some time ahead, from its own past.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
     /// What it answers when there is no data; an error unless something else stands here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_data: Option<NoDataPolicy>,
@@ -424,7 +435,7 @@ pub struct Composite {
     pub expression: String,
 }
 
-/// An input of a composite: exactly one of the kinds, or the name of another signal's metric.
+/// An input of another signal: exactly one of the kinds, or the name of another signal's metric.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(

@@ -1,5 +1,5 @@
-//! A composite: values of its inputs, each with its own no-data policy, become one by an
-//! expression.
+//! Values of inputs, each with its own no-data policy, which become one: by an expression, or as a
+//! decision or forecast elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use crate::model::no_data::NoData;
 use crate::model::value::Point;
 use crate::signals::composite::{Composite, NoValue};
+use crate::signals::decision::Decision;
 use crate::signals::definition::MAX_INPUTS;
+use crate::signals::forecast::Forecast;
 use crate::signals::missing::Missing;
 use crate::signals::query::{Query, QueryError, Scope};
 use crate::signals::signal::{Kind, Object, Signal, seconds};
@@ -19,7 +21,18 @@ use crate::signals::table::Table;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Inputs {
     pub(super) inputs: Vec<Input>,
-    pub(super) expression: Composite,
+    pub(super) outcome: Outcome,
+}
+
+/// What becomes of the values of inputs.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Outcome {
+    /// One value, at once.
+    Expression(Composite),
+    /// A replica count, by whoever keeps the histories of objects.
+    Decision(Arc<Decision>),
+    /// What the only input will be, by whoever knows its past.
+    Forecast(Forecast),
 }
 
 /// A value by its name in the expression.
@@ -71,6 +84,50 @@ impl Inputs {
         last: &mut Vec<Option<Point>>,
         now: Timestamp,
     ) -> Result<Point, Missing> {
+        let Outcome::Expression(expression) = &self.outcome else {
+            return Err(Missing::Elsewhere);
+        };
+        let InputValues { values, mut causes, oldest } = self.values(tables, object, last, now);
+        let values = values.get(..self.inputs.len()).unwrap_or_default();
+        let value = expression.evaluate(values).map_err(|no_value| match no_value {
+            NoValue::Missing(input) => {
+                let index = self.inputs.iter().position(|known| known.name == input);
+                let cause = index.and_then(|index| causes.get_mut(index)?.take());
+                let cause = Box::new(cause.unwrap_or(Missing::NotFinite));
+                Missing::Input { input, cause }
+            }
+            other @ NoValue::NotFinite(_) => Missing::Expression(other.to_string()),
+        })?;
+        Ok(Point { timestamp: oldest, value })
+    }
+
+    /// The values of the inputs in their order, each with what its policy says where there is no
+    /// data, and the time of the oldest sample in them; an error where none has a value.
+    pub(super) fn each(
+        &self,
+        tables: &[&Table<'_>],
+        object: &Object<'_>,
+        last: &mut Vec<Option<Point>>,
+        now: Timestamp,
+    ) -> Result<(Vec<Option<f64>>, f64), Missing> {
+        let InputValues { values, causes, oldest } = self.values(tables, object, last, now);
+        let values = values.get(..self.inputs.len()).unwrap_or_default();
+        if values.iter().any(Option::is_some) {
+            return Ok((values.to_vec(), oldest));
+        }
+        let first = self.inputs.iter().zip(causes).find_map(|(input, cause)| {
+            Some(Missing::Input { input: input.name.clone(), cause: Box::new(cause?) })
+        });
+        Err(first.unwrap_or(Missing::Elsewhere))
+    }
+
+    fn values(
+        &self,
+        tables: &[&Table<'_>],
+        object: &Object<'_>,
+        last: &mut Vec<Option<Point>>,
+        now: Timestamp,
+    ) -> InputValues {
         last.resize(self.inputs.len(), None);
         let mut values = [None; MAX_INPUTS];
         let mut causes: [Option<Missing>; MAX_INPUTS] = Default::default();
@@ -94,17 +151,7 @@ impl Inputs {
                 oldest = oldest.min(point.timestamp);
             }
         }
-        let values = values.get(..self.inputs.len()).unwrap_or_default();
-        let value = self.expression.evaluate(values).map_err(|no_value| match no_value {
-            NoValue::Missing(input) => {
-                let index = self.inputs.iter().position(|known| known.name == input);
-                let cause = index.and_then(|index| causes.get_mut(index)?.take());
-                let cause = Box::new(cause.unwrap_or(Missing::NotFinite));
-                Missing::Input { input, cause }
-            }
-            other @ NoValue::NotFinite(_) => Missing::Expression(other.to_string()),
-        })?;
-        Ok(Point { timestamp: oldest, value })
+        InputValues { values, causes, oldest }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -112,7 +159,8 @@ impl Inputs {
     }
 
     pub(super) fn needs_pods(&self) -> bool {
-        self.kinds().any(Kind::needs_pods)
+        // A decision is about a number of pods.
+        matches!(self.outcome, Outcome::Decision(_)) || self.kinds().any(Kind::needs_pods)
     }
 
     pub(super) fn needs_state(&self) -> bool {
@@ -126,6 +174,13 @@ impl Inputs {
     pub(super) fn kinds(&self) -> impl Iterator<Item = &Kind> {
         self.inputs.iter().filter_map(|input| input.source.kind())
     }
+}
+
+/// The values of inputs, and why others have none.
+struct InputValues {
+    values: [Option<f64>; MAX_INPUTS],
+    causes: [Option<Missing>; MAX_INPUTS],
+    oldest: f64,
 }
 
 /// What an input without data is.

@@ -1,6 +1,7 @@
 //! A signal that is computed from samples: from the tables of its queries to the value of one
 //! object, which may be that of its pods together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::value::Point;
@@ -293,6 +294,35 @@ impl Leaf {
 impl Place {
     pub(super) fn is_pods(self) -> bool {
         matches!(self, Self::Pods { .. })
+    }
+
+    /// Calls with namespace and name of each object that a table names.
+    pub(super) fn named(
+        self,
+        table: &Table<'_>,
+        namespaces: &[Arc<str>],
+        see: &mut dyn FnMut(&str, &str),
+    ) {
+        for (namespace, name) in table.objects() {
+            match self {
+                Self::Pods { .. } => {}
+                Self::Object { namespaced: true } => see(namespace, name),
+                // Whoever asks in a namespace may mean it.
+                Self::Object { namespaced: false } => {
+                    namespaces.iter().for_each(|namespace| see(namespace, name));
+                }
+                Self::Namespace { namespaced: true } => see("", namespace),
+                Self::Namespace { namespaced: false } => {
+                    namespaces.iter().for_each(|namespace| see("", namespace));
+                }
+                Self::Joined => namespaces.iter().for_each(|namespace| {
+                    let rest = name.strip_prefix(&**namespace);
+                    if let Some(name) = rest.and_then(|rest| rest.strip_prefix('-')) {
+                        see(namespace, name);
+                    }
+                }),
+            }
+        }
     }
 }
 

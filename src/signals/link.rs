@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::signals::compile::Mistake;
-use crate::signals::inputs::Source;
+use crate::signals::inputs::{Outcome, Source};
 use crate::signals::signal::{Kind, On, Signal};
 
 /// The signals that could be linked, and of the others the index and what is wrong.
@@ -25,15 +25,26 @@ pub fn link(signals: Vec<Signal>, outside: &impl Fn(&On, &str) -> Option<Arc<Sig
         let mut rest = Vec::new();
         for (index, mut signal) in waiting {
             let on = signal.on.clone();
-            let find = |name: &str| match declared.get(&(on.clone(), name.to_owned())) {
-                Some(other) => done.get(other).cloned().ok_or(Unlinked::Later),
-                None => outside(&on, name).ok_or(Unlinked::Never),
+            let find = |name: &str| {
+                let found = match declared.get(&(on.clone(), name.to_owned())) {
+                    Some(other) => done.get(other).cloned().ok_or(Unlinked::Later)?,
+                    None => outside(&on, name).ok_or(Unlinked::Never)?,
+                };
+                let is_value = matches!(found.outcome(), None | Some(Outcome::Expression(_)));
+                if is_value { Ok(found) } else { Err(Unlinked::NoInput) }
             };
             match resolve(&mut signal, find) {
                 Ok(()) => drop(done.insert(index, Arc::new(signal))),
                 Err((_, Unlinked::Later)) => rest.push((index, signal)),
                 Err((name, Unlinked::Never)) => {
                     let what = format!("there is no other signal {name:?} on {on}");
+                    mistakes.push((index, mistake(&signal, &name, what)));
+                }
+                Err((name, Unlinked::NoInput)) => {
+                    let what = format!(
+                        "{name:?} is a decision or a forecast, which can be no input of another \
+                         signal"
+                    );
                     mistakes.push((index, mistake(&signal, &name, what)));
                 }
             }
@@ -67,6 +78,8 @@ enum Unlinked {
     /// That signal is not linked itself.
     Later,
     Never,
+    /// It has no value of now.
+    NoInput,
 }
 
 /// Links all inputs, or tells the first that cannot be.
@@ -104,6 +117,10 @@ fn mistake(signal: &Signal, metric: &str, what: String) -> Mistake {
     };
     let is_it = |source: &Source| matches!(source, Source::Named(name) if name == metric);
     let input = inputs.iter().find(|input| is_it(&input.source));
-    let path = input.map(|input| format!("composite.inputs.{}.metric", input.name));
+    let path = input.map(|input| match signal.outcome() {
+        Some(Outcome::Forecast(_)) => "forecast.of.metric".to_owned(),
+        Some(Outcome::Decision(_)) => format!("decision.inputs.{}.metric", input.name),
+        _ => format!("composite.inputs.{}.metric", input.name),
+    });
     Mistake { path: path.unwrap_or_default(), what }
 }

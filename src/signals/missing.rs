@@ -26,6 +26,9 @@ pub enum Missing {
     /// The capacity is nothing.
     #[error("its capacity is zero")]
     CapacityZero,
+    /// What is decided or foreseen, where somebody asks for it as for a value of now.
+    #[error("what is decided or foreseen is no value of now")]
+    Elsewhere,
     /// An expression that has no value for these inputs.
     #[error("the expression has no value: {0}")]
     Expression(String),
@@ -52,6 +55,9 @@ pub enum Missing {
     /// A quantile that the backend computed is none.
     #[error("there was no request in the window, or the histogram has no finite bucket")]
     QuantileUnknown,
+    /// There is no forecast.
+    #[error("there is no forecast: {0}")]
+    Unforeseen(String),
     /// Outside of all windows of a schedule without a default.
     #[error("no window of the schedule is open, and it has no default")]
     Closed,

@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use crate::model::no_data::NoData;
 use crate::model::object::GroupResource;
 use crate::model::value::Point;
-use crate::signals::inputs::Inputs;
+use crate::signals::decision::Decision;
+use crate::signals::forecast::Forecast;
+use crate::signals::inputs::{Inputs, Outcome};
 use crate::signals::leaf::Leaf;
 use crate::signals::missing::Missing;
 use crate::signals::query::{Pattern, Query, QueryError, Scope};
@@ -55,6 +57,7 @@ pub struct Signal {
     pub(super) smoother: Smoother,
 }
 
+/// What a signal is computed from.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     Leaf(Leaf),
@@ -121,6 +124,43 @@ impl Signal {
         Ok(self.smoother.smooth(&mut state.smoothed, point))
     }
 
+    /// How the replica count is decided, where that is what the signal says.
+    pub fn decision(&self) -> Option<&Arc<Decision>> {
+        match self.outcome()? {
+            Outcome::Decision(decision) => Some(decision),
+            Outcome::Expression(_) | Outcome::Forecast(_) => None,
+        }
+    }
+
+    /// How the future is foreseen, where that is what the signal says.
+    pub fn forecast(&self) -> Option<&Forecast> {
+        match self.outcome()? {
+            Outcome::Forecast(forecast) => Some(forecast),
+            Outcome::Expression(_) | Outcome::Decision(_) => None,
+        }
+    }
+
+    /// The values of the inputs that a [decision](Self::decision) or [forecast](Self::forecast) is
+    /// made of, in their order, and the time of the oldest sample in them. An error where none of
+    /// them has a value.
+    pub fn inputs(
+        &self,
+        tables: &[&Table<'_>],
+        object: &Object<'_>,
+        state: &mut State,
+        now: Timestamp,
+    ) -> Result<(Vec<Option<f64>>, f64), Missing> {
+        let Kind::Composite(inputs) = &self.kind else { return Err(Missing::Elsewhere) };
+        inputs.each(tables, object, &mut state.inputs, now)
+    }
+
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        match &self.kind {
+            Kind::Composite(inputs) => Some(&inputs.outcome),
+            Kind::Leaf(_) | Kind::Schedule(_) => None,
+        }
+    }
+
     /// Whether an object's value is made of its pods.
     pub fn needs_pods(&self) -> bool {
         self.kind.needs_pods()
@@ -133,6 +173,28 @@ impl Signal {
             Kind::Leaf(_) | Kind::Schedule(_) => false,
         };
         of_inputs || self.smoother != Smoother::default()
+    }
+
+    /// Whether a backend is asked for it; if not, its value is the same for all objects.
+    pub fn has_queries(&self) -> bool {
+        self.kind.count() > 0
+    }
+
+    /// Whether nobody wrote it: a preset that is named brings it along.
+    pub fn is_golden(&self) -> bool {
+        self.origin.starts_with("presets[")
+    }
+
+    /// Calls with namespace and name of each object that the tables name, perhaps more than once;
+    /// what names pods names no object of another kind. The tables are those of
+    /// [`Signal::queries`], for these namespaces; an empty one stands for objects in none.
+    pub fn named(
+        &self,
+        tables: &[&Table<'_>],
+        namespaces: &[Arc<str>],
+        see: &mut dyn FnMut(&str, &str),
+    ) {
+        self.kind.named(tables, namespaces, see);
     }
 
     /// The longest time looked back over.
@@ -179,6 +241,30 @@ impl Kind {
             Self::Leaf(leaf) => leaf.patterns.iter().collect(),
             Self::Schedule(_) => Vec::new(),
             Self::Composite(composite) => composite.kinds().flat_map(Self::patterns).collect(),
+        }
+    }
+
+    fn named(
+        &self,
+        tables: &[&Table<'_>],
+        namespaces: &[Arc<str>],
+        see: &mut dyn FnMut(&str, &str),
+    ) {
+        match self {
+            Self::Leaf(leaf) => {
+                for table in tables {
+                    leaf.place.named(table, namespaces, see);
+                }
+            }
+            Self::Schedule(_) => {}
+            Self::Composite(composite) => {
+                let mut rest = tables;
+                for kind in composite.kinds() {
+                    let (own, others) = rest.split_at(kind.count().min(rest.len()));
+                    rest = others;
+                    kind.named(own, namespaces, see);
+                }
+            }
         }
     }
 

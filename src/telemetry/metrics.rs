@@ -23,6 +23,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use self::access::Access;
 use self::admission::Admission;
+use self::forecasts::ForecastSource;
 use self::process::Process;
 use self::requests::{RequestCounts, RequestDurations, Requests};
 use self::watches::WatchSource;
@@ -30,6 +31,7 @@ use super::chain;
 
 mod access;
 mod admission;
+mod forecasts;
 mod labels;
 mod process;
 mod requests;
@@ -39,6 +41,7 @@ mod watches;
 
 pub use self::access::{Authentication, Authorization, Review};
 pub use self::admission::{AdmissionOutcome, Webhook};
+pub use self::forecasts::ForecastState;
 pub use self::labels::{
     ApiGroup, DiscoveryOutcome, EvaluationOutcome, Operation, QueryOutcome, Verb,
 };
@@ -57,6 +60,7 @@ pub struct Metrics {
     backends: Backends,
     snapshot: Arc<SnapshotSource>,
     watches: Arc<WatchSource>,
+    forecasts: Arc<ForecastSource>,
     discovery: Discovery,
     config_reloads: Family<OutcomeLabel, Counter>,
     config_last_reload_successful: Gauge,
@@ -77,6 +81,7 @@ impl Metrics {
         register_requests(&mut registry, &requests);
         let snapshot = Arc::new(SnapshotSource::default());
         let watches = Arc::new(WatchSource::default());
+        let forecasts = Arc::new(ForecastSource::default());
         let this = Self {
             requests,
             access: Access::register(&mut registry),
@@ -126,9 +131,11 @@ impl Metrics {
             ),
             snapshot: Arc::clone(&snapshot),
             watches: Arc::clone(&watches),
+            forecasts: Arc::clone(&forecasts),
             registry: {
                 registry.register_collector(Box::new(snapshot));
                 registry.register_collector(Box::new(watches));
+                registry.register_collector(Box::new(forecasts));
                 registry.register_collector(Box::new(Process));
                 registry.register(
                     "plimsoll_build",
@@ -278,6 +285,11 @@ impl Metrics {
     /// Says how the inventory is to be read at each scrape; only the first call counts.
     pub fn observe_watches(&self, read: impl Fn() -> Vec<WatchState> + Send + Sync + 'static) {
         drop(self.watches.read.set(Box::new(read)));
+    }
+
+    /// Says how well signals forecast at each scrape; only the first call counts.
+    pub fn observe_forecasts(&self, read: impl Fn() -> Vec<ForecastState> + Send + Sync + 'static) {
+        drop(self.forecasts.read.set(Box::new(read)));
     }
 }
 

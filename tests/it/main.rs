@@ -12,11 +12,13 @@
 mod access;
 mod adapter;
 mod admission;
+mod any_cluster;
 mod backend;
 mod certificates;
 mod cluster;
 mod conformance;
 mod export;
+mod foreseen;
 mod hpa;
 mod isolation;
 mod manifests;

@@ -1,7 +1,10 @@
 //! Signals against a real Prometheus with traffic whose true rates, ratios and quantiles are known,
 //! and their definitions against a real API server.
 
+mod declared;
+mod foreseen;
 mod resources;
+mod served;
 mod traffic;
 
 use jiff::Timestamp;

@@ -5,6 +5,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::*;
+use crate::engine::catalog::Source;
 use crate::engine::discovery::{Discovery, Schedule};
 use crate::telemetry::metrics::Metrics;
 
@@ -51,7 +52,8 @@ impl Running {
         let schedule = Schedule { relist_interval: RELIST, max_age: MAX_AGE };
         let (engine_, metrics_) = (Arc::clone(&engine), Arc::clone(&metrics));
         let (done, listed) = oneshot::channel();
-        let run = Discovery::new(engine_, receiver, schedule, metrics_).run(done);
+        let (_, signals) = watch::channel(Arc::default());
+        let run = Discovery::new(engine_, receiver, signals, schedule, metrics_).run(done);
         let task = tokio::spawn(run).abort_handle();
         listed.await.unwrap();
         Self { engine, config: sender, metrics, task }
@@ -199,8 +201,12 @@ async fn of_two_rules_that_give_one_name_the_later_is_served_and_told() {
         ]
     );
     let pods = fixtures::kind("pods");
-    assert_eq!(catalog.custom(&pods, "good").unwrap().served.series, "other");
-    assert_eq!(catalog.external("depth").unwrap().series, "c");
+    let series = |source: Option<&Source>| match source {
+        Some(Source::Series(served)) => served.series.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(series(catalog.custom(&pods, "good", Some("shop"))), "other");
+    assert_eq!(series(catalog.external("depth", "shop")), "c");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use super::{Compiler, compile_leaf, kinds_of, not_one};
 use crate::signals::composite::{Composite, is_input_name};
 use crate::signals::definition::{self, MAX_INPUTS};
-use crate::signals::inputs::{Input, Inputs, Source};
+use crate::signals::inputs::{Input, Inputs, Outcome, Source};
 use crate::signals::signal::{Kind, On};
 
 impl Compiler<'_> {
@@ -42,13 +42,13 @@ impl Compiler<'_> {
             let what = "the expression does not use it: take it out, or use it";
             self.mistake(format!("composite.inputs.{unused}"), what);
         }
-        is_whole.then_some(Inputs { inputs, expression })
+        is_whole.then_some(Inputs { inputs, outcome: Outcome::Expression(expression) })
     }
 
-    fn input(&mut self, it: &definition::Input, on: &On, path: &str) -> Option<Source> {
+    pub(super) fn input(&mut self, it: &definition::Input, on: &On, path: &str) -> Option<Source> {
         let written = kinds_of!(it, "metric" => metric);
         let [name] = written.as_slice() else {
-            self.mistake(path, not_one(&written, "metric"));
+            self.mistake(path, not_one(&written, "or the metric of another signal"));
             return None;
         };
         if let Some(metric) = &it.metric {

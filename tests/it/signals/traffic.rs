@@ -101,9 +101,19 @@ fn gauge(text: &mut String, series_of_name: &[(&str, &str, f64)]) {
     }
 }
 
-/// The samples of one series from so many seconds to so many from now on.
-fn series(text: &mut String, name: &str, [from, to]: [i32; 2], value: &dyn Fn(f64) -> f64) {
+fn series(text: &mut String, name: &str, span: [i32; 2], value: &dyn Fn(f64) -> f64) {
+    series_at(text, NOW, name, span, value);
+}
+
+/// The samples of one series from so many seconds to so many after a moment.
+pub(super) fn series_at(
+    text: &mut String,
+    moment: i64,
+    name: &str,
+    [from, to]: [i32; 2],
+    value: &dyn Fn(f64) -> f64,
+) {
     for at in (from..=to).step_by(SCRAPE) {
-        writeln!(text, "{name} {} {}", value(f64::from(at)), NOW + i64::from(at)).unwrap();
+        writeln!(text, "{name} {} {}", value(f64::from(at)), moment + i64::from(at)).unwrap();
     }
 }
