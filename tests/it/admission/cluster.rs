@@ -119,7 +119,8 @@ const KINDS: [(&str, &str); 8] = [
 /// A workload of a kind with one container.
 fn workload(kind: &str, name: &str, namespace: &str, container: &Value) -> Value {
     let (_, version) = KINDS.into_iter().find(|(known, _)| *known == kind).unwrap();
-    let labels = json!({"app": name});
+    // Else one would take over the pods of another.
+    let labels = json!({"app": name, "kind": kind});
     let mut container = container.clone();
     let ends = ["Job", "CronJob"].contains(&kind);
     if ends {
@@ -271,13 +272,13 @@ async fn an_autoscaler_is_judged(world: &World) {
     // As Equivalent, version 1 is judged as version 2.
     for version in ["autoscaling/v2", "autoscaling/v1"] {
         wait_until("the target's requests are judged", async || {
-            told(version, "cpu as a share of the request cannot be computed").await
+            told(version, "has no cpu request").await
         })
         .await;
     }
     World::accepted(&world.apply(&hpa("first", "autoscaling/v2")).await, "hpa");
     wait_until("the other autoscaler is known", async || {
-        told("autoscaling/v2", "two autoscalers for one target").await
+        told("autoscaling/v2", "as in HorizontalPodAutoscaler").await
     })
     .await;
 }
