@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use crate::model::value::Point;
 
-    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    const NOW: Timestamp = Timestamp::constant(1_000_000, 0);
     const WEEK: Duration = Duration::from_hours(7 * 24);
 
     fn sample(labels: &[(&str, &str)], value: f64) -> Sample {
@@ -185,7 +185,7 @@ mod tests {
             (Measure::MemoryP99, vec![app("web-1-a", 90.0), app("web-2-b", 200.0)]),
             (Measure::CpuP99, vec![app("web-1-a", 0.5), app("web-2-b", f64::NAN)]),
             (Measure::Samples, vec![app("web-1-a", 10.0), app("web-2-b", 20.0)]),
-            (Measure::First, vec![app("web-1-a", -3600.0), app("web-2-b", -99e9)]),
+            (Measure::First, vec![app("web-1-a", 996_400.0), app("web-2-b", 0.0)]),
             (Measure::OomEvents, vec![app("web-2-b", 1.9)]),
             (Measure::OomEnds, vec![app("web-2-b", 1.0)]),
             (Measure::Throttled, vec![app("web-1-a", 0.25)]),
