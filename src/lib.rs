@@ -40,7 +40,7 @@
 //! Around them:
 //!
 //! * [`cli`]: flags, prometheus-adapter's among them, and what they mean.
-//! * [`tasks`]: background tasks, whose crash ends the process.
+//! * [`tasks`]: background tasks: a crash ends the process, or begins a half's task anew.
 //! * [`telemetry`]: logs and the process's own metrics.
 //! * [`app`]: puts all of it together; nothing else knows every room.
 //!

@@ -38,8 +38,9 @@ pub(super) fn start(
     stop: &CancellationToken,
 ) -> watch::Receiver<Arc<Resolved>> {
     let ready = [health.register("discovery"), health.register("autoscalers")];
-    let refresh = refresh::run(Arc::clone(engine), Arc::clone(metrics));
-    tasks::spawn_until(stop.clone(), "refresh", refresh);
+    let (refreshed, counted) = (Arc::clone(engine), Arc::clone(metrics));
+    let refresh = move || refresh::run(Arc::clone(&refreshed), Arc::clone(&counted));
+    tasks::keep(stop.clone(), "refresh", refresh);
     let watched = Arc::clone(engine);
     let replicas = async move { watched.backend().watch().await };
     tasks::spawn_until(stop.clone(), "replicas", replicas);
