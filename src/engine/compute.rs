@@ -13,7 +13,6 @@ use tokio::task;
 use tokio::time::Instant;
 
 use crate::engine::Engine;
-use crate::engine::answer::SeriesValue;
 use crate::engine::catalog::{Catalog, Served};
 use crate::engine::demand::Demand;
 use crate::engine::error::{self, Error};
@@ -88,7 +87,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                 let (rule, promql) = plan::external(demand, catalog)?;
                 let route = plan::route(&rule, Some(&demand.namespace));
                 let samples = samples(self.ask(&rule, &route, &promql, at).await?);
-                let series = evaluate::series(&rule, samples, at);
+                let series = evaluate::series(&rule, samples, at)?;
                 Ok(Values::Series(rule, series.into()))
             }
             Demand::Usage(demand) => {
@@ -226,8 +225,9 @@ impl Merged<'_> {
         }
         let values = |namespace: &Arc<str>| {
             let samples = by_namespace.remove(&**namespace).unwrap_or_default();
-            let series: Arc<[SeriesValue]> = evaluate::series(self.rule, samples, self.at).into();
-            (Arc::clone(namespace), Ok(Values::Series(Arc::clone(self.rule), series)))
+            let series = evaluate::series(self.rule, samples, self.at);
+            let values = series.map(|series| Values::Series(Arc::clone(self.rule), series.into()));
+            (Arc::clone(namespace), values)
         };
         namespaces.iter().map(values).collect()
     }
