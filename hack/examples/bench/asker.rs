@@ -100,8 +100,18 @@ impl Asker {
         Ok(Self { address, connector, connection: Mutex::new(None) })
     }
 
-    /// Asks for a path; the status and the body.
+    /// Asks for a path; the status and the body. A connection that ends before it has taken a
+    /// request is no failure: Go's client takes another one then.
     pub(crate) async fn get(&self, path: &str) -> Result<(StatusCode, Bytes)> {
+        match self.get_once(path).await {
+            Err(error) if error.downcast_ref().is_some_and(hyper::Error::is_canceled) => {
+                self.get_once(path).await
+            }
+            other => other,
+        }
+    }
+
+    async fn get_once(&self, path: &str) -> Result<(StatusCode, Bytes)> {
         let request = Request::get(format!("https://{}{path}", self.address))
             .header("accept", ACCEPT)
             .header("x-remote-user", "system:serviceaccount:kube-system:horizontal-pod-autoscaler")
@@ -187,11 +197,7 @@ impl Asker {
         tally.latencies.push(asked.elapsed());
         let values = match answer {
             Ok((StatusCode::OK, body)) => values(metric, &body).map_err(|error| error.to_string()),
-            Ok((status, body)) => {
-                let text = String::from_utf8_lossy(&body);
-                let printable: String = text.chars().filter(|it| !it.is_control()).collect();
-                Err(format!("{status}: {printable}"))
-            }
+            Ok((status, body)) => Err(format!("{}: {}", status.as_u16(), message(&body))),
             Err(error) => Err(format!("{error:#}")),
         };
         match values {
@@ -301,6 +307,20 @@ struct Described {
 struct Quantity {
     #[prost(string, tag = "1")]
     text: String,
+}
+
+/// `Status` of meta/v1.
+#[derive(prost::Message)]
+struct Status {
+    #[prost(string, tag = "3")]
+    message: String,
+}
+
+/// What a `Status` says, or the body where it is none.
+fn message(body: &[u8]) -> String {
+    let raw = body.strip_prefix(MAGIC).and_then(|body| Unknown::decode(body).ok());
+    let status = raw.and_then(|unknown| Status::decode(&*unknown.raw).ok());
+    status.map_or_else(|| String::from_utf8_lossy(body).into_owned(), |status| status.message)
 }
 
 /// The number of the object, where there is one, and the value of each item.

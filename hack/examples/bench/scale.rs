@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::process::Child;
 
 use crate::asker::{Asker, Pace, count};
@@ -68,9 +68,11 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         "p99 ms",
         "oldest s"
     );
-    let mut queries = Vec::new();
+    let (mut queries, mut failures) = (Vec::new(), 0);
     for &hpas in &args.hpas {
-        queries.push(measure(args, Fleet { hpas, pods: args.pods }, None).await?);
+        let row = measure(args, Fleet { hpas, pods: args.pods }, None).await?;
+        queries.push(row.queries);
+        failures += row.failures;
     }
     if let Some(binary) = std::env::var_os("PROMETHEUS_ADAPTER") {
         for &hpas in &args.hpas {
@@ -90,11 +92,22 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
          API requests near 0, oldest at most {:.0} s",
         (REFRESH * 2).as_secs_f64()
     );
+    if failures > 0 {
+        bail!("{failures} answers of plimsoll are lost or wrong");
+    }
     Ok(())
 }
 
-/// Measures one size and prints its row; the queries by minute.
-async fn measure(args: &Args, fleet: Fleet, adapter: Option<&Path>) -> Result<f64> {
+/// What is looked at of a row once more.
+struct Row {
+    /// Queries a minute.
+    queries: f64,
+    /// Answers that are lost or wrong.
+    failures: usize,
+}
+
+/// Measures one size and prints its row.
+async fn measure(args: &Args, fleet: Fleet, adapter: Option<&Path>) -> Result<Row> {
     let dir = tempfile::tempdir()?;
     let prometheus = FakePrometheus::start(fleet).await?;
     let cluster = FakeCluster::start(fleet).await?;
@@ -139,7 +152,7 @@ async fn measure(args: &Args, fleet: Fleet, adapter: Option<&Path>) -> Result<f6
         println!("    {times} lost to: {reason}");
     }
     server.child.kill().await?;
-    Ok(queries)
+    Ok(Row { queries, failures: tally.lost + tally.wrong })
 }
 
 /// Starts plimsoll, or prometheus-adapter with plimsoll's certificate.
