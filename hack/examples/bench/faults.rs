@@ -158,15 +158,15 @@ impl World {
         match fault {
             Fault::Backend(failure) => self.prometheus.fail(failure),
             Fault::ApiServer => drop(self.cluster.is_open.send_replace(false)),
-            Fault::Crowd => self.clients(self.crowd, &over, &mut clients, "").await?,
+            Fault::Crowd => self.clients(self.crowd, &over, &mut clients, "")?,
             Fault::Crush => {
-                self.clients(self.crowd, &over, &mut clients, "").await?;
+                self.clients(self.crowd, &over, &mut clients, "")?;
                 self.asker.disconnect().await;
             }
             Fault::SlowReaders => {
                 let path = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/team-0000/pods/*/\
                             http_requests_in_flight";
-                self.clients(SLOW_READERS, &over, &mut clients, path).await?;
+                self.clients(SLOW_READERS, &over, &mut clients, path)?;
             }
         }
         let tally = self.asker.run(self.pace).await?;
@@ -215,7 +215,7 @@ impl World {
 
     /// Connects clients all at once, which stay until it is over. With a path each asks for it and
     /// reads a byte of the answer a second; without, it says nothing.
-    async fn clients(
+    fn clients(
         &self,
         count: usize,
         over: &CancellationToken,

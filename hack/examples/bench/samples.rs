@@ -109,7 +109,7 @@ async fn answer(
     let query = pairs.find(|(key, _)| key == wanted).map(|(_, value)| value.into_owned());
     let query = query.unwrap_or_default();
     let Some(metric) = Metric::ALL.into_iter().find(|it| query.contains(it.series())) else {
-        return success("[]".to_owned());
+        return success("[]");
     };
     if path.ends_with("/series") {
         return series(fleet, metric);
@@ -121,7 +121,7 @@ async fn answer(
             gate::json(StatusCode::BAD_GATEWAY, "<html>no upstream</html>")
         }
         Failure::None | Failure::Down | Failure::Flaps => {
-            success(vector(&samples(fleet, metric, &query, age(0))))
+            success(&vector(&samples(fleet, metric, &query, age(0))))
         }
         Failure::Stalls => std::future::pending().await,
         Failure::WrongData => wrong(fleet, metric, &query, asked),
@@ -138,7 +138,7 @@ async fn answer(
 /// Seconds since the Unix epoch, so many ago.
 fn age(seconds: u64) -> f64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    (now - Duration::from_secs(seconds)).as_secs_f64()
+    now.saturating_sub(Duration::from_secs(seconds)).as_secs_f64()
 }
 
 /// Samples of what a query asks for, as PromQL would choose them by namespace and object.
@@ -208,14 +208,14 @@ fn series(fleet: Fleet, metric: Metric) -> Answer {
             format!(r#"{{"__name__":"{name}","namespace":"{namespace}"{object}}}"#)
         })
         .collect();
-    success(format!("[{}]", rows.join(",")))
+    success(&format!("[{}]", rows.join(",")))
 }
 
 fn vector(samples: &str) -> String {
     format!(r#"{{"resultType":"vector","result":[{samples}]}}"#)
 }
 
-fn success(data: String) -> Answer {
+fn success(data: &str) -> Answer {
     gate::json(StatusCode::OK, format!(r#"{{"status":"success","data":{data}}}"#))
 }
 
@@ -224,18 +224,18 @@ fn wrong(fleet: Fleet, metric: Metric, query: &str, asked: u64) -> Answer {
     let good = || samples(fleet, metric, query, age(0));
     match asked % 8 {
         0 => gate::json(StatusCode::OK, "<html>Please sign in</html>"),
-        1 => success(vector(&good().replace(r#","value":["#, r#","histogram":["#))),
-        2 => success(vector(&good()).replace("vector", "matrix")),
+        1 => success(&vector(&good().replace(r#","value":["#, r#","histogram":["#))),
+        2 => success(&vector(&good()).replace("vector", "matrix")),
         // Every sample twice, with another value each.
-        3 => success(vector(&format!(
+        3 => success(&vector(&format!(
             "{0},{1}",
             good(),
             good().replace(r#","value""#, r#","value" "#).replace(r#""]"#, r#"1"]"#)
         ))),
         // Older than Prometheus looks back.
-        4 => success(vector(&samples(fleet, metric, query, age(3_600)))),
-        5 => success(vector(&good().replace(r#""]"#, r#"e400"]"#))),
-        6 => success(vector(&good().replace(r#""]"#, r#" or so"]"#))),
+        4 => success(&vector(&samples(fleet, metric, query, age(3_600)))),
+        5 => success(&vector(&good().replace(r#""]"#, r#"e400"]"#))),
+        6 => success(&vector(&good().replace(r#""]"#, r#" or so"]"#))),
         _ => {
             gate::json(StatusCode::OK, r#"{"status":"error","errorType":"execution","error":"x"}"#)
         }
