@@ -19,6 +19,7 @@ pub fn status(error: &Error, demand: &Demand) -> Status {
             Status::bad_request(error.to_string())
         }
         Error::Ambiguous { .. }
+        | Error::Twice { .. }
         | Error::BadResult { .. }
         | Error::Inventory(_)
         | Error::Signal { .. }

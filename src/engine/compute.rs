@@ -13,7 +13,6 @@ use tokio::task;
 use tokio::time::Instant;
 
 use crate::engine::Engine;
-use crate::engine::answer::SeriesValue;
 use crate::engine::catalog::{Catalog, Served, Source};
 use crate::engine::demand::Demand;
 use crate::engine::error::{self, Error};
@@ -115,7 +114,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                 let promql = plan::external(demand, served, catalog)?;
                 let route = plan::route(rule, Some(namespace));
                 let samples = samples(self.ask(rule, &route, &promql, at).await?);
-                let series = evaluate::series(rule, samples, at);
+                let series = evaluate::series(rule, samples, at)?;
                 Ok(Values::Series(Origin::Rule(Arc::clone(rule)), series.into()))
             }
             Demand::Usage(demand) => {
@@ -302,8 +301,9 @@ impl Merged<'_> {
         }
         let values = |namespace: &Arc<str>| {
             let samples = by_namespace.remove(&**namespace).unwrap_or_default();
-            let series: Arc<[SeriesValue]> = evaluate::series(self.rule, samples, self.at).into();
-            (Arc::clone(namespace), Ok(Values::Series(self.origin(), series)))
+            let series = evaluate::series(self.rule, samples, self.at);
+            let values = series.map(|series| Values::Series(self.origin(), series.into()));
+            (Arc::clone(namespace), values)
         };
         namespaces.iter().map(values).collect()
     }

@@ -41,6 +41,14 @@ pub enum Error {
         /// The labels of another.
         second: String,
     },
+    /// A result has the same series twice, which no result may.
+    #[error("{rule} cannot use what the backend answered: it has the series {labels} twice")]
+    Twice {
+        /// The rule's path in the configuration.
+        rule: String,
+        /// The labels.
+        labels: String,
+    },
     /// The result is not one that a metric can be made of.
     #[error("{rule} cannot use what Prometheus answered: {reason} ({promql})")]
     BadResult {

@@ -72,8 +72,14 @@ pub(super) fn describe(labels: &Labels) -> String {
     format!("{{{}}}", pairs.join(","))
 }
 
-/// The values of an external metric, sorted by labels.
-pub fn series(rule: &Rule, samples: Vec<Sample>, now: Timestamp) -> Vec<SeriesValue> {
+/// The values of an external metric, sorted by labels. No two series of one result have the same
+/// labels; of an answer that says otherwise nothing is believed, because the HPA controller would
+/// add both up.
+pub fn series(
+    rule: &Rule,
+    samples: Vec<Sample>,
+    now: Timestamp,
+) -> Result<Vec<SeriesValue>, Error> {
     let mut values: Vec<_> = samples
         .into_iter()
         .filter_map(|Sample { labels, point }| {
@@ -88,8 +94,12 @@ pub fn series(rule: &Rule, samples: Vec<Sample>, now: Timestamp) -> Vec<SeriesVa
         })
         .collect();
     values.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+    if let Some(pair) = values.windows(2).find(|pair| pair[0].labels == pair[1].labels) {
+        let labels = describe(&pair[0].labels);
+        return Err(Error::Twice { rule: rule.path.clone(), labels });
+    }
     keep_sum_in_range(&mut values);
-    values
+    Ok(values)
 }
 
 /// The HPA controller adds the values up in an `i64` of thousandths that wraps: where the sum would
