@@ -59,9 +59,7 @@ const OBJECTS_POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let Invocation { serve: args, ignored } = invocation;
     let settings = args.settings()?;
-    if !ignored.is_empty() {
-        warn!(flags = ignored.join(" "), "flags of prometheus-adapter that mean nothing here");
-    }
+    warn_of_flags(&ignored);
     let metrics = Arc::new(Metrics::new());
     let (text, config) = configuration(&settings).await?;
     let backend = backend(&args.prometheus, &metrics)?;
@@ -166,6 +164,12 @@ async fn configuration(settings: &Settings) -> anyhow::Result<(String, Config)> 
     })?;
     warn_of(&config);
     Ok((text, config))
+}
+
+fn warn_of_flags(ignored: &[String]) {
+    if !ignored.is_empty() {
+        warn!(flags = ignored.join(" "), "flags of prometheus-adapter that mean nothing here");
+    }
 }
 
 /// Tells what loads but may not do what its author thinks.
