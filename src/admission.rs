@@ -6,15 +6,18 @@
 //! person decides, the rules' modes and exemptions, is a [`Policy`](crate::model::policy::Policy).
 
 pub mod autoscaler;
+pub mod crd;
 pub mod decide;
 mod effective;
+pub mod exemptions;
 pub mod finding;
 pub mod history;
 pub mod judge;
 pub mod mutate;
+pub mod recorder;
 pub mod report;
 pub mod review;
 mod rules;
 pub mod scope;
 pub mod server;
-pub mod workload;
+pub use crate::model::workload;

@@ -4,11 +4,13 @@
 //! accepted there, so that changing the image is a migration.
 
 pub mod access;
+pub mod backends;
 pub mod certs;
 pub mod check;
 pub mod crds;
 pub mod ignored;
 pub mod rules;
+pub mod scan;
 pub mod serve;
 
 use std::ffi::OsString;
@@ -18,6 +20,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use self::certs::CertsArgs;
 use self::check::CheckArgs;
 use self::rules::RulesArgs;
+use self::scan::ScanArgs;
 use self::serve::ServeArgs;
 
 /// The program that prometheus-adapter's chart names as the first argument. It is left out, so that
@@ -53,6 +56,8 @@ enum Command {
     Crds,
     /// Judge manifests as the webhook would: exit code 1 with findings, 2 if one cannot be read.
     Check(CheckArgs),
+    /// List what of a live cluster the webhook would refuse: exit codes as of check.
+    Scan(Box<ScanArgs>),
 }
 
 /// Which program was asked for.
@@ -68,6 +73,8 @@ pub enum Program {
     Crds,
     /// `plimsoll check`
     Check(CheckArgs),
+    /// `plimsoll scan`
+    Scan(Box<ScanArgs>),
 }
 
 /// What was typed for `serve`, checked as far as one flag by itself can be.
@@ -93,6 +100,7 @@ pub fn parse(
         Some(Command::Rules(rules)) => return Ok(Program::Rules(rules)),
         Some(Command::Crds) => return Ok(Program::Crds),
         Some(Command::Check(check)) => return Ok(Program::Check(check)),
+        Some(Command::Scan(scan)) => return Ok(Program::Scan(scan)),
         Some(Command::Serve(serve)) => *serve,
         None => cli.serve,
     };

@@ -39,6 +39,7 @@ use crate::model::inventory::Objects;
 use crate::model::limit_range::LimitRange;
 use crate::model::object::{Kind, Kinds};
 use crate::model::service::Service;
+use crate::model::template::{Outline, OutlineKind, Revision, RevisionKind};
 
 use file::FileInventory;
 use watch::{WatchInventory, WatchState};
@@ -89,6 +90,22 @@ impl AnyInventory {
         }
     }
 
+    /// What the pods of all workloads of a kind request.
+    pub fn outlines(&self, kind: OutlineKind) -> Snapshots<Outline> {
+        match self {
+            Self::File(file) => file.outlines(kind),
+            Self::Watch(watch) => watch.outlines(kind),
+        }
+    }
+
+    /// All revisions of a kind.
+    pub fn revisions(&self, kind: RevisionKind) -> Snapshots<Revision> {
+        match self {
+            Self::File(file) => file.revisions(kind),
+            Self::Watch(watch) => watch.revisions(kind),
+        }
+    }
+
     /// All objects of one of our own kinds; none where its definition is not installed.
     pub fn custom(&self, kind: CustomKind) -> Snapshots<CustomObject> {
         match self {
@@ -124,6 +141,13 @@ impl Inventory for AnyInventory {
         match self {
             Self::File(file) => file.objects(kind).await,
             Self::Watch(watch) => watch.objects(kind).await,
+        }
+    }
+
+    async fn running(&self, pods: &Arc<Kind>) -> Result<Option<Arc<Objects>>, InventoryError> {
+        match self {
+            Self::File(file) => file.running(pods).await,
+            Self::Watch(watch) => watch.running(pods).await,
         }
     }
 

@@ -24,6 +24,8 @@ pub mod demand;
 pub mod discovery;
 pub mod error;
 pub mod evaluate;
+pub mod evaluations;
+pub mod failures;
 pub mod foresee;
 pub mod origin;
 pub mod plan;
@@ -84,7 +86,7 @@ pub struct Engine<B, I> {
     decisions: Arc<Decisions>,
     forecasts: Arc<Forecasts>,
     tables: Tables,
-    foreseen: Mutex<Foreseen>,
+    foreseen: Mutex<Arc<Foreseen>>,
 }
 
 impl<B: Backend, I: Inventory> Engine<B, I> {
@@ -175,7 +177,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     /// Where the answer to a demand is found; what nobody serves is told apart, which takes no
     /// query.
     fn place(&self, demand: &Demand) -> Result<Place, Error> {
-        let place = plan::place(demand, &self.catalog.load(), self.settings.merge);
+        let place = plan::place(demand, &self.catalog.load(), self.settings.merge, &self.backend);
         if let Err(Error::UnknownResource(_)) = place {
             self.inventory.look_for_kinds();
         }

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use plimsoll::app;
-use plimsoll::cli::{self, Program, certs, check, crds, rules};
+use plimsoll::cli::{self, Program, certs, check, crds, rules, scan};
 use plimsoll::config::ConfigError;
 use plimsoll::telemetry::{self, chain};
 
@@ -26,7 +26,8 @@ fn main() -> ExitCode {
             serve(*invocation).map(|()| ExitCode::SUCCESS).inspect_err(log_why_not)
         }
         Program::Certs(args) => look_after(args).inspect_err(print_why_not),
-        Program::Check(args) => judge(&args),
+        Program::Check(args) => judge(check::run(&args)),
+        Program::Scan(args) => look_over(*args),
         Program::Rules(args) => export(*args).inspect_err(print_why_not),
         Program::Crds => print_definitions().inspect_err(print_why_not),
     };
@@ -70,8 +71,10 @@ fn export(args: rules::RulesArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// What cannot be read is told apart from what was found.
-fn judge(args: &check::CheckArgs) -> anyhow::Result<ExitCode> {
-    let report = match check::run(args) {
+fn judge<E: std::error::Error + 'static>(
+    judged: Result<check::Report, E>,
+) -> anyhow::Result<ExitCode> {
+    let report = match judged {
         Ok(report) => report,
         Err(error) => {
             writeln!(io::stderr(), "error: {}", chain(&error))?;
@@ -80,6 +83,11 @@ fn judge(args: &check::CheckArgs) -> anyhow::Result<ExitCode> {
     };
     io::stdout().write_all(report.text.as_bytes())?;
     Ok(if report.found { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn look_over(args: scan::ScanArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    judge(runtime.block_on(scan::run(args)))
 }
 
 fn serve(invocation: cli::Invocation) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod autoscaler;
+pub mod backend;
 pub mod custom;
 pub mod duration;
 pub mod inventory;
@@ -15,5 +16,7 @@ pub mod policy;
 pub mod quantity;
 pub mod selector;
 pub mod service;
+pub mod template;
 pub mod usage;
 pub mod value;
+pub mod workload;

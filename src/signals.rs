@@ -24,6 +24,7 @@ pub mod missing;
 pub mod preset;
 mod quantile;
 pub mod query;
+pub mod resolve;
 pub mod schedule;
 pub mod signal;
 pub mod smoothing;

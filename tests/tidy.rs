@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// `main.rs` may use that.
 const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["serve", "telemetry"]),
-    ("admission", &["model", "serve", "telemetry"]),
+    ("admission", &["engine", "model", "promql", "serve", "telemetry"]),
     (
         "apiserver",
         &["cluster", "engine", "model", "promql", "serve", "signals", "telemetry", "wire"],
@@ -35,6 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "prometheus",
             "promql",
             "serve",
+            "signals",
             "tasks",
             "telemetry",
             "wire",

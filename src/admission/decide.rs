@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::autoscaler::{self, AutoscalerFacts, Target};
+use super::autoscaler::{self, AutoscalerFacts, Served, Target};
 use super::finding::Finding;
+use super::history::History;
 use super::judge::{Facts, Judgement, OwnerVerdict, judge, judge_autoscaler};
 use super::mutate::patch;
 use super::report;
@@ -16,10 +17,11 @@ use super::review::{Answer, Denial, Request};
 use super::scope::{self, Write};
 use super::server::Verdict;
 use super::workload::{Owner, Unreadable, Workload};
-use crate::model::autoscaler::Autoscaler;
+use crate::model::autoscaler::{Autoscaler, ObjectReference};
 use crate::model::inventory::LabelSet;
 use crate::model::limit_range::LimitRange;
-use crate::model::policy::{Mode, Policy};
+use crate::model::policy::{Mode, Policy, Rule};
+use crate::model::template::RevisionKind;
 use crate::telemetry::metrics::{AdmissionOutcome, Webhook};
 
 /// The group and kind of autoscalers.
@@ -37,6 +39,14 @@ pub trait Surroundings {
     fn autoscalers(&self, namespace: &str) -> Option<Vec<Arc<Autoscaler>>>;
     /// Whether an object exists.
     fn exists(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Option<bool>;
+    /// The fingerprints of the revisions of a workload of `apps`.
+    fn revisions(&self, kind: RevisionKind, workload: &Workload) -> Option<Vec<u64>>;
+    /// What the pods of an autoscaler's target request.
+    fn target(&self, namespace: &str, target: &ObjectReference) -> Option<Workload>;
+    /// The names of the metrics that are served.
+    fn served(&self) -> Option<Arc<Served>>;
+    /// What the containers of a workload have used.
+    fn history(&self, namespace: &str, kind: &str, name: &str) -> Option<Arc<History>>;
     /// The namespace of this process; empty where it is in none.
     fn own_namespace(&self) -> &str;
 }
@@ -117,6 +127,8 @@ struct Place {
     labels: Option<LabelSet>,
     limit_ranges: Option<Vec<Arc<LimitRange>>>,
     autoscalers: Option<Vec<Arc<Autoscaler>>>,
+    revisions: Option<Vec<u64>>,
+    history: Option<Arc<History>>,
 }
 
 impl<S: Surroundings> Case<'_, S> {
@@ -130,7 +142,7 @@ impl<S: Surroundings> Case<'_, S> {
         // An old object that cannot be read is none to compare with.
         let old = self.request.old_object;
         let old = old.and_then(|old| self.read(&value(old).ok()?).ok().flatten());
-        let place = self.place();
+        let place = self.place(&new);
         let facts = self.facts(&place, &new, user);
         let judgement = judge(&new, old.as_ref(), self.policy, &facts);
         Ok(Outcome::Judged(new.title(), judgement))
@@ -144,7 +156,7 @@ impl<S: Surroundings> Case<'_, S> {
         if scope::skips_object(&pod).is_some() {
             return Ok(Outcome::Skipped);
         }
-        let place = self.place();
+        let place = self.place(&pod);
         let facts = self.facts(&place, &pod, user);
         Ok(Outcome::Patched(patch(&pod, &object, self.policy, &facts)))
     }
@@ -153,20 +165,25 @@ impl<S: Surroundings> Case<'_, S> {
         let (request, around) = (self.request, self.around);
         let new = autoscaler::read(&value(self.object)?)?;
         let old = request.old_object.and_then(|old| autoscaler::read(&value(old).ok()?).ok());
-        let place = self.place();
+        let place = self.surroundings();
+        let served = around.served();
         let target = &new.target;
+        let pods = around.target(&request.namespace, target);
         let exists =
-            around.exists(&target.api_version, &target.kind, &request.namespace, &target.name);
+            || around.exists(&target.api_version, &target.kind, &request.namespace, &target.name);
         let facts = AutoscalerFacts {
             namespace: place.labels.as_ref(),
             limit_ranges: place.limit_ranges.as_deref(),
             autoscalers: place.autoscalers.as_deref(),
-            served: None,
-            target: match exists {
-                Some(true) => Target::Exists,
-                Some(false) => Target::Absent,
-                None => Target::Unknown,
-            },
+            served: served.as_deref(),
+            target: pods.as_ref().map_or_else(
+                || match exists() {
+                    Some(true) => Target::Exists,
+                    Some(false) => Target::Absent,
+                    None => Target::Unknown,
+                },
+                Target::Workload,
+            ),
             now: self.now,
         };
         let title = format!("HorizontalPodAutoscaler {}/{}", request.namespace, new.name);
@@ -186,12 +203,34 @@ impl<S: Surroundings> Case<'_, S> {
         }))
     }
 
-    fn place(&self) -> Place {
+    fn surroundings(&self) -> Place {
         let namespace = &self.request.namespace;
         Place {
             labels: self.around.namespace(namespace),
             limit_ranges: self.around.limit_ranges(namespace),
             autoscalers: self.around.autoscalers(namespace),
+            revisions: Some(Vec::new()),
+            history: None,
+        }
+    }
+
+    fn place(&self, workload: &Workload) -> Place {
+        let place = self.surroundings();
+        let revisions = self.revisions(workload, place.labels.as_ref());
+        let (kind, name) = origin(workload);
+        let history = self.around.history(&workload.namespace, kind, name);
+        Place { revisions, history, ..place }
+    }
+
+    /// Nobody needs to know them but where an update could be denied.
+    fn revisions(&self, workload: &Workload, labels: Option<&LabelSet>) -> Option<Vec<u64>> {
+        let denies = || Rule::ALL.iter().any(|rule| self.policy.mode(*rule, labels) == Mode::Deny);
+        let kind = RevisionKind::of(&workload.kind).filter(|_| &*workload.group == "apps");
+        match kind {
+            Some(kind) if self.request.old_object.is_some() && denies() => {
+                self.around.revisions(kind, workload)
+            }
+            _ => Some(Vec::new()),
         }
     }
 
@@ -201,10 +240,18 @@ impl<S: Surroundings> Case<'_, S> {
             limit_ranges: place.limit_ranges.as_deref(),
             autoscalers: place.autoscalers.as_deref(),
             owner: owner(workload, self.policy, self.around, user),
-            revisions: &[],
-            history: None,
+            revisions: place.revisions.as_deref(),
+            history: place.history.as_deref(),
             now: self.now,
         }
+    }
+}
+
+/// The workload whose history is that of an object: of a pod or `ReplicaSet` its controller.
+fn origin(workload: &Workload) -> (&str, &str) {
+    match workload.controller() {
+        Some(owner) => (&owner.kind, &owner.name),
+        None => (&workload.kind, &workload.name),
     }
 }
 

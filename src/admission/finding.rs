@@ -38,6 +38,8 @@ pub enum Lowered {
     OwnerJudged,
     /// Whether the owner was judged is not known yet.
     OwnerUnknown,
+    /// It may be a rollback, which is not known yet.
+    RevisionsUnknown,
     /// An init container runs to its end.
     InitContainer,
     /// The exemption, with its end, is over since a short time.

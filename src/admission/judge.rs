@@ -34,7 +34,7 @@ pub struct Facts<'a> {
     pub owner: OwnerVerdict,
     /// [`Pod::fingerprint`](super::workload::Pod::fingerprint) of the revisions of this workload
     /// that exist, to which a rollback leads.
-    pub revisions: &'a [u64],
+    pub revisions: Option<&'a [u64]>,
     /// What the workload's containers have used.
     pub history: Option<&'a History>,
     /// The moment of the judgement.
@@ -61,7 +61,7 @@ impl Facts<'_> {
             limit_ranges: Some(&[]),
             autoscalers: None,
             owner: OwnerVerdict::NotJudged,
-            revisions: &[],
+            revisions: Some(&[]),
             history: None,
             now,
         }
@@ -110,20 +110,26 @@ pub fn judge(
     facts: &Facts<'_>,
 ) -> Judgement {
     let mut judgement = examine(new, policy, facts);
-    if facts.revisions.contains(&new.pod.fingerprint()) {
-        judgement
-            .findings
-            .iter_mut()
-            .for_each(|finding| finding.lower(Mode::Warn, Lowered::Existing));
+    if facts.revisions.is_some_and(|known| known.contains(&new.pod.fingerprint())) {
+        lower_all(&mut judgement, &Lowered::Existing);
     } else if let Some(old) = old {
         // What was exempt before was there before.
         let before = examine(old, policy, facts);
         let exempted = before.exempted.into_iter().map(|exempted| exempted.finding);
         let before: Vec<_> = before.findings.into_iter().chain(exempted).collect();
         ratchet::lower_what_was_there(&mut judgement.findings, &before);
+        if facts.revisions.is_none() && judgement.is_denied() {
+            lower_all(&mut judgement, &Lowered::RevisionsUnknown);
+            let note = "the revisions of the workload are not known yet: it may be a rollback";
+            judgement.notes.push(note.to_owned());
+        }
     }
     judgement.findings.sort_by_key(|finding| std::cmp::Reverse(finding.mode));
     judgement
+}
+
+fn lower_all(judgement: &mut Judgement, why: &Lowered) {
+    judgement.findings.iter_mut().for_each(|finding| finding.lower(Mode::Warn, why.clone()));
 }
 
 /// Judges the write of an autoscaler.

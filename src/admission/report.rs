@@ -43,8 +43,8 @@ pub struct Cause {
     pub field: String,
 }
 
-/// One finding in one line: `container "app": no memory limit (no history): resources.limits.memory
-/// missing → 512Mi`.
+/// One finding in one line, what is to be written first: `container "app": resources.limits.memory
+/// missing → 512Mi: no memory limit (no history)`.
 pub fn line(finding: &Finding) -> String {
     let Finding { container, path, current, wanted, message, lowered, .. } = finding;
     let container = container.as_ref().map(|name| format!("container {name:?}: "));
@@ -57,7 +57,7 @@ pub fn line(finding: &Finding) -> String {
     let shown = |text: &str| clean(text, MAX_SHOWN);
     clean(
         &format!(
-            "{}{message}: {} {} → {}{why}",
+            "{}{} {} → {}: {message}{why}",
             container.map(|text| shown(&text)).unwrap_or_default(),
             shown(field(path)),
             shown(current),

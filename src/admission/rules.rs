@@ -4,6 +4,8 @@
 mod autoscaling;
 mod probes;
 mod resources;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 

@@ -36,7 +36,8 @@ fn of_backend(fault: &Fault, error: &Error) -> Status {
         | Fault::Malformed(_)
         | Fault::Unusable(_)
         | Fault::Partial(_)
-        | Fault::Refused { .. } => Status::internal(error),
+        | Fault::Refused { .. }
+        | Fault::Throttled { .. } => Status::internal(error),
     }
 }
 

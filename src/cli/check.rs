@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -96,10 +97,7 @@ struct Judged {
 
 /// Judges all files.
 pub fn run(args: &CheckArgs) -> Result<Report, CheckError> {
-    let policy = match &args.config {
-        Some(path) => config::parse(&path.display().to_string(), &read(path)?)?.admission,
-        None => Policy::default().into(),
-    };
+    let policy = policy(args.config.as_deref())?;
     let facts = Facts::alone(Timestamp::now());
     let mut judged = Vec::new();
     for path in &args.files {
@@ -128,6 +126,14 @@ pub fn run(args: &CheckArgs) -> Result<Report, CheckError> {
         Output::Sarif => format!("{:#}\n", as_sarif(&judged)),
     };
     Ok(Report { text, found })
+}
+
+/// What a configuration file asks for; the built-in policy where there is none.
+pub(super) fn policy(config: Option<&Path>) -> Result<Arc<Policy>, CheckError> {
+    Ok(match config {
+        Some(path) => config::parse(&path.display().to_string(), &read(path)?)?.admission,
+        None => Arc::default(),
+    })
 }
 
 fn read(path: &Path) -> Result<String, CheckError> {

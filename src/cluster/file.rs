@@ -29,6 +29,7 @@ use crate::model::inventory::Objects;
 use crate::model::limit_range::LimitRange;
 use crate::model::object::{Kind, Kinds};
 use crate::model::service::Service;
+use crate::model::template::{Outline, OutlineKind, Revision, RevisionKind};
 use crate::tasks;
 
 pub use contents::{Contents, Tables};
@@ -135,6 +136,16 @@ impl FileInventory {
     /// All limit ranges.
     pub fn limit_ranges(&self) -> Snapshots<LimitRange> {
         self.tables().limit_ranges.subscribe()
+    }
+
+    /// What the pods of all workloads of a kind request.
+    pub fn outlines(&self, kind: OutlineKind) -> Snapshots<Outline> {
+        self.tables().outlines(kind).subscribe()
+    }
+
+    /// All revisions of a kind.
+    pub fn revisions(&self, kind: RevisionKind) -> Snapshots<Revision> {
+        self.tables().revisions(kind).subscribe()
     }
 
     /// All objects of one of our own kinds.

@@ -27,8 +27,6 @@ use crate::model::object::{Kind, Kinds};
 
 /// At most ten states a second: each copies the list of the namespaces that changed.
 const PUBLISH: Duration = Duration::from_millis(100);
-/// Large enough for 100,000 objects in 100 requests, small enough to hold a page twice.
-const PAGE: u32 = 1_000;
 /// How long one page of the first list may take before the list begins again: the answer has to
 /// begin within [`RESPOND`].
 const STALL: Duration = RESPOND.saturating_add(RESPOND);
@@ -39,6 +37,8 @@ const ANSWERED: Duration = RESPOND.saturating_add(Duration::from_secs(1));
 #[derive(Debug)]
 pub(super) struct Follow<T = Object> {
     kind: Arc<Kind>,
+    /// The field selector of those that are followed; empty for all.
+    fields: &'static str,
     /// `None` until the first list is in.
     objects: ArcSwapOption<Objects<T>>,
     /// The same for those who wait for the next.
@@ -67,8 +67,14 @@ pub(super) struct Failure {
 
 impl<T: Keep> Follow<T> {
     pub(super) fn new(kind: Arc<Kind>) -> Self {
+        Self::selected(kind, "")
+    }
+
+    /// Those alone that a field selector chooses.
+    pub(super) fn selected(kind: Arc<Kind>, fields: &'static str) -> Self {
         Self {
             kind,
+            fields,
             objects: ArcSwapOption::empty(),
             states: watch::Sender::default(),
             progress: watch::Sender::default(),
@@ -180,7 +186,10 @@ impl<T: Keep> Follow<T> {
             plural: self.kind.plural.clone(),
         };
         let api = Api::<Partial<T>>::all_with(client::with_paced_watches(client), &resource);
-        let config = watcher::Config::default().page_size(PAGE);
+        let mut config = watcher::Config::default().page_size(T::PAGE);
+        if !self.fields.is_empty() {
+            config = config.fields(self.fields);
+        }
         let mut backoff = DefaultBackoff::default();
         let mut interner = Interner::default();
         loop {

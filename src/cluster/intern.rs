@@ -52,15 +52,19 @@ impl Interner {
         owner: Option<OwnerRef<'_>>,
     ) -> Object {
         let labels = self.labels(labels);
-        let owner = owner.map(|OwnerRef { api_version, kind, name }| {
-            let owner = Owner {
-                api_version: self.text(api_version),
-                kind: self.text(kind),
-                name: self.text(name),
-            };
-            shared(&mut self.owners, &owner, |owner| Arc::new(owner.clone()))
-        });
+        let owner = owner.map(|owner| self.owner(owner));
         Object { name: name.into(), labels, owner }
+    }
+
+    /// An owner that many objects have.
+    pub(super) fn owner(&mut self, owner: OwnerRef<'_>) -> Arc<Owner> {
+        let OwnerRef { api_version, kind, name } = owner;
+        let owner = Owner {
+            api_version: self.text(api_version),
+            kind: self.text(kind),
+            name: self.text(name),
+        };
+        shared(&mut self.owners, &owner, |owner| Arc::new(owner.clone()))
     }
 
     /// A set of labels, sorted by key.

@@ -5,14 +5,19 @@ mod autoscaler;
 mod custom;
 mod limit_range;
 mod object;
+mod outline;
+mod revision;
 mod service;
 
 use crate::model::custom::{self as model, CustomKind};
 use crate::model::object::{Kind, Scope};
+use crate::model::template::{OutlineKind, RevisionKind};
 
 pub(super) use self::autoscaler::Spec as AutoscalerSpec;
 pub(super) use self::custom::Spec as CustomSpec;
 pub(super) use self::limit_range::Spec as LimitRangeSpec;
+pub(super) use self::outline::Spec as OutlineSpec;
+pub(super) use self::revision::Spec as RevisionSpec;
 pub(super) use self::service::Spec as ServiceSpec;
 
 /// `horizontalpodautoscalers.autoscaling`, in the version whose fields are read.
@@ -24,6 +29,24 @@ pub(super) fn autoscalers() -> Kind {
 /// `limitranges`
 pub(super) fn limit_ranges() -> Kind {
     kind_of("", "v1", "LimitRange", "limitranges", Scope::Namespaced)
+}
+
+/// `deployments.apps` or `statefulsets.apps`
+pub(super) fn outlines(kind: OutlineKind) -> Kind {
+    let (kind, plural) = match kind {
+        OutlineKind::Deployment => ("Deployment", "deployments"),
+        OutlineKind::StatefulSet => ("StatefulSet", "statefulsets"),
+    };
+    kind_of("apps", "v1", kind, plural, Scope::Namespaced)
+}
+
+/// `replicasets.apps` or `controllerrevisions.apps`
+pub(super) fn revisions(kind: RevisionKind) -> Kind {
+    let (kind, plural) = match kind {
+        RevisionKind::ReplicaSet => ("ReplicaSet", "replicasets"),
+        RevisionKind::ControllerRevision => ("ControllerRevision", "controllerrevisions"),
+    };
+    kind_of("apps", "v1", kind, plural, Scope::Namespaced)
 }
 
 /// `services`

@@ -27,6 +27,9 @@ pub(super) trait Keep: Named + PartialEq + Clone + Debug + Send + Sync + 'static
     const METADATA_ONLY: bool = false;
     /// How many objects are kept; those beyond are left out, which is logged.
     const MOST: usize;
+    /// How many come in one answer: large enough for 100,000 objects in 100 requests, small enough
+    /// to hold a page twice.
+    const PAGE: u32 = 1_000;
 
     /// What is kept.
     fn keep(metadata: &ObjectMeta, spec: Self::Spec, interner: &mut Interner) -> Self;
@@ -47,6 +50,8 @@ impl<'de, T: Keep> Deserialize<'de> for Partial<T> {
         struct Object<S> {
             #[serde(default)]
             metadata: Kept,
+            // What a `ControllerRevision` has in its place.
+            #[serde(alias = "data")]
             spec: Option<S>,
         }
 

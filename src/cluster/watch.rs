@@ -26,10 +26,11 @@ use super::{Snapshots, definitions, keep};
 use crate::engine::ports::{Inventory, InventoryError};
 use crate::model::autoscaler::Autoscaler;
 use crate::model::custom::{CustomKind, CustomObject};
-use crate::model::inventory::Objects;
+use crate::model::inventory::{Object, Objects};
 use crate::model::limit_range::LimitRange;
 use crate::model::object::{GroupResource, Kind, Kinds};
 use crate::model::service::Service;
+use crate::model::template::{Outline, OutlineKind, Revision, RevisionKind};
 use crate::tasks;
 
 /// How often the kinds are looked up without a reason.
@@ -43,6 +44,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_mins(10);
 /// How often idle kinds are looked for.
 const IDLE_CHECK: Duration = Duration::from_mins(1);
+/// The pods that use something.
+const RUNNING: &str = "status.phase=Running";
 /// How long the first question for a kind waits for its objects.
 const FIRST_LIST: Duration = Duration::from_secs(5);
 
@@ -93,7 +96,10 @@ struct Tables {
     autoscalers: Table<Autoscaler>,
     services: Table<Service>,
     limit_ranges: Table<LimitRange>,
+    running_pods: Table<Object>,
     custom: [Table<CustomObject>; CustomKind::ALL.len()],
+    outlines: [Table<Outline>; OutlineKind::ALL.len()],
+    revisions: [Table<Revision>; RevisionKind::ALL.len()],
 }
 
 type Table<T> = OnceLock<Arc<Follow<T>>>;
@@ -142,14 +148,25 @@ impl WatchInventory {
     /// How well each kind is followed that was asked for. Where a kind is followed in two ways,
     /// this is the worse of them.
     pub fn watches(&self) -> Vec<WatchState> {
-        let Tables { autoscalers, services, limit_ranges, custom } = &self.shared.tables;
+        let Tables {
+            autoscalers,
+            services,
+            limit_ranges,
+            running_pods,
+            custom,
+            outlines,
+            revisions,
+        } = &self.shared.tables;
         let follows = self.shared.follows.load();
         let mut states: Vec<_> =
             follows.values().map(|following| following.follow.state()).collect();
         states.extend(autoscalers.get().map(|follow| follow.state()));
         states.extend(services.get().map(|follow| follow.state()));
         states.extend(limit_ranges.get().map(|follow| follow.state()));
+        states.extend(running_pods.get().map(|follow| follow.state()));
         states.extend(custom.iter().filter_map(OnceLock::get).map(|follow| follow.state()));
+        states.extend(outlines.iter().filter_map(OnceLock::get).map(|follow| follow.state()));
+        states.extend(revisions.iter().filter_map(OnceLock::get).map(|follow| follow.state()));
         states.sort_by(|one, other| one.resource.cmp(&other.resource));
         states.dedup_by(|next, kept| {
             let same = next.resource == kept.resource;
@@ -178,6 +195,26 @@ impl WatchInventory {
     /// All limit ranges.
     pub fn limit_ranges(&self) -> Snapshots<LimitRange> {
         self.shared.subscribe(&self.shared.tables.limit_ranges, keep::limit_ranges)
+    }
+
+    /// What the pods of all workloads of a kind request.
+    pub fn outlines(&self, kind: OutlineKind) -> Snapshots<Outline> {
+        let [deployments, stateful_sets] = &self.shared.tables.outlines;
+        let table = match kind {
+            OutlineKind::Deployment => deployments,
+            OutlineKind::StatefulSet => stateful_sets,
+        };
+        self.shared.subscribe(table, || keep::outlines(kind))
+    }
+
+    /// All revisions of a kind.
+    pub fn revisions(&self, kind: RevisionKind) -> Snapshots<Revision> {
+        let [replica_sets, controller_revisions] = &self.shared.tables.revisions;
+        let table = match kind {
+            RevisionKind::ReplicaSet => replica_sets,
+            RevisionKind::ControllerRevision => controller_revisions,
+        };
+        self.shared.subscribe(table, || keep::revisions(kind))
     }
 
     /// All objects of one of our own kinds; none while its definition is not installed.
@@ -216,15 +253,14 @@ impl Inventory for WatchInventory {
         if self.shared.catalog.load().unwatchable.contains(&resource) {
             return Err(error("the API server offers no list and watch of it".to_owned()));
         }
-        let follow = self.shared.follow(kind);
-        match timeout(FIRST_LIST, follow.first()).await {
-            Ok(Ok(objects)) => Ok(Some(objects)),
-            Ok(Err(reason)) => Err(error(reason.to_string())),
-            Err(_) => {
-                let reason = format!("the API server did not list all of it within {FIRST_LIST:?}");
-                Err(error(reason))
-            }
-        }
+        first(&self.shared.follow(kind)).await.map_err(error)
+    }
+
+    async fn running(&self, pods: &Arc<Kind>) -> Result<Option<Arc<Objects>>, InventoryError> {
+        let follow = || Follow::selected(Arc::clone(pods), RUNNING);
+        let follow = self.shared.table(&self.shared.tables.running_pods, follow);
+        let kind = pods.group_resource().to_string();
+        first(follow).await.map_err(|reason| InventoryError { kind, reason })
     }
 
     async fn selecting_services(&self) -> Result<Option<Arc<Objects<Service>>>, InventoryError> {
@@ -241,17 +277,34 @@ impl Inventory for WatchInventory {
     }
 }
 
+/// The objects once there is a list of them; what keeps it away where there is none in time.
+async fn first(follow: &Follow) -> Result<Option<Arc<Objects>>, String> {
+    match timeout(FIRST_LIST, follow.first()).await {
+        Ok(Ok(objects)) => Ok(Some(objects)),
+        Ok(Err(reason)) => Err(reason.to_string()),
+        Err(_) => Err(format!("the API server did not list all of it within {FIRST_LIST:?}")),
+    }
+}
+
 impl Shared {
     /// What is kept of a kind, which is followed from now on.
     fn subscribe<T: Keep>(&self, table: &Table<T>, kind: impl FnOnce() -> Kind) -> Snapshots<T> {
+        self.table(table, || Follow::new(Arc::new(kind()))).subscribe()
+    }
+
+    fn table<'a, T: Keep>(
+        &self,
+        table: &'a Table<T>,
+        follow: impl FnOnce() -> Follow<T>,
+    ) -> &'a Arc<Follow<T>> {
         let start = || {
-            let follow = Arc::new(Follow::new(Arc::new(kind())));
+            let follow = Arc::new(follow());
             let kinds = self.kinds.subscribe();
             let run = Arc::clone(&follow).run_while_there(self.client.clone(), kinds);
             tasks::spawn_until(self.stop.child_token(), "watch of a table", run);
             follow
         };
-        table.get_or_init(start).subscribe()
+        table.get_or_init(start)
     }
 
     /// The follower of a kind, started where there is none.

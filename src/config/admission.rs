@@ -29,6 +29,7 @@ pub(super) struct Section {
     templates: Option<Vec<Entry<PodTemplate>>>,
     exemptions: Option<Vec<Entry<ExemptionSpec>>>,
     mutation: Option<Spanned<Mutate>>,
+    history: Option<Histories>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -82,6 +83,12 @@ struct Mutate {
     from_history: bool,
 }
 
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Histories {
+    enabled: bool,
+}
+
 /// Compiles the section; what is wrong goes to the report and is left out.
 pub(super) fn policy(section: Section, report: &mut Report<'_>) -> Policy {
     let mut policy = Policy::default();
@@ -121,6 +128,7 @@ pub(super) fn policy(section: Section, report: &mut Report<'_>) -> Policy {
     policy.exemptions = exemptions(section.exemptions.unwrap_or_default(), report);
     policy.mutation =
         section.mutation.map(|mutate| Mutation { from_history: mutate.value.from_history });
+    policy.history = section.history.is_none_or(|history| history.enabled);
     policy
 }
 

@@ -20,7 +20,7 @@ use crate::engine::error::{self, Error};
 use crate::engine::evaluate::{self, ObjectLabels};
 use crate::engine::origin::Origin;
 use crate::engine::plan::{self, Plan, merged};
-use crate::engine::ports::{Backend, Fault, Inventory, Route};
+use crate::engine::ports::{Backend, Facts, Fault, Inventory, Route, Tenancy};
 use crate::engine::signals::{Alone, Asked};
 use crate::engine::table::{Outcome, Part, Parts, Subject, Table, Values};
 use crate::engine::usage;
@@ -43,6 +43,7 @@ struct Merged<'a> {
     rule: &'a Arc<Rule>,
     render: &'a (dyn Fn(&[&str]) -> Result<MergedQuery, QueryError> + Sync),
     of_objects: bool,
+    facts: Facts,
     at: Timestamp,
     /// How many halves may still be asked for.
     halvings: AtomicUsize,
@@ -82,8 +83,15 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                         return self.signal_alone(signal, Alone::of(demand, kind), at).await;
                     }
                 };
-                let Plan { rule, route, queries, labels } =
-                    plan::custom(demand, served.0, served.1, catalog, &self.inventory).await?;
+                let Plan { rule, route, queries, labels } = plan::custom(
+                    demand,
+                    served.0,
+                    served.1,
+                    catalog,
+                    &self.inventory,
+                    &self.backend,
+                )
+                .await?;
                 let ask = async |promql: &String| {
                     let result = self.ask(&rule, &route, promql, at).await?;
                     evaluate::vector(&rule, promql, result)
@@ -177,8 +185,17 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             Subject::Alone(_) => Err(QueryError::Empty(rule.path.clone())),
         };
         let of_objects = matches!(subject, Subject::Objects { .. });
+        let facts = self.backend.facts(&rule.backend);
+        if facts.tenancy == Tenancy::PerNamespace
+            && !of_objects
+            && namespaces.iter().any(|it| it.is_empty())
+        {
+            // It was the same for all namespaces before the configuration changed.
+            let changed = "the backend has changed meanwhile; ask again".to_owned();
+            return all(namespaces, &Error::NoValue(changed));
+        }
         let halvings = AtomicUsize::new(MAX_HALVINGS);
-        let merged = Merged { rule, render: &render, of_objects, at, halvings };
+        let merged = Merged { rule, render: &render, of_objects, facts, at, halvings };
         self.ask_for(&merged, namespaces, true).await
     }
 
@@ -190,7 +207,8 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         may_be_all: bool,
     ) -> BoxFuture<'a, Computed> {
         let asking = async move {
-            let pieces = match merged::pieces(namespaces, may_be_all, &merged.render) {
+            let pieces = match merged::pieces(namespaces, may_be_all, &merged.facts, &merged.render)
+            {
                 Ok(pieces) => pieces,
                 Err(error) => return all(namespaces, &error),
             };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::ports::{BackendError, InventoryError};
+use crate::engine::ports::{BackendError, Fault, InventoryError};
 use crate::promql::rule::QueryError;
 use crate::signals;
 use crate::telemetry::chain;
@@ -100,13 +100,18 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another error is the same but for its details, such as how many bytes had come.
+    /// Whether another error is the same but for its details, such as how many bytes had come. That
+    /// a backend is not asked any more is a detail of why it is not.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         use std::mem::discriminant;
         match (self, other) {
             (Self::Backend { cause, .. }, Self::Backend { cause: other, .. }) => {
+                // While a backend is left alone, its errors are of the fault that led to it.
+                let is_suspended = |fault: &Fault| matches!(fault, Fault::Suspended { .. });
                 cause.backend == other.backend
-                    && discriminant(&*cause.fault) == discriminant(&*other.fault)
+                    && (discriminant(&*cause.fault) == discriminant(&*other.fault)
+                        || is_suspended(&cause.fault)
+                        || is_suspended(&other.fault))
             }
             _ => discriminant(self) == discriminant(other),
         }

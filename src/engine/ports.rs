@@ -171,6 +171,16 @@ pub enum Fault {
         /// The backend's own words.
         message: String,
     },
+    /// The backend has had too many questions.
+    #[error("Prometheus answered {status}: {message}")]
+    Throttled {
+        /// HTTP status and, where the body says so, the error type.
+        status: String,
+        /// The backend's own words.
+        message: String,
+        /// When to come back, where it says so.
+        after: Option<Duration>,
+    },
     /// No connection, or it broke.
     #[error("Prometheus cannot be reached: {0}")]
     Unreachable(String),
@@ -208,6 +218,15 @@ pub trait Inventory: Send + Sync + 'static {
         &self,
         kind: &Arc<Kind>,
     ) -> impl Future<Output = Result<Option<Arc<Objects>>, InventoryError>> + Send;
+
+    /// The same of pods, without those whose phase is not `Running`. An inventory that knows no
+    /// phases takes all for running.
+    fn running(
+        &self,
+        pods: &Arc<Kind>,
+    ) -> impl Future<Output = Result<Option<Arc<Objects>>, InventoryError>> + Send {
+        self.objects(pods)
+    }
 
     /// All Services with their selectors; the first call starts to follow them and waits until
     /// they are in. `Ok(None)` where there is no inventory.

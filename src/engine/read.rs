@@ -118,6 +118,45 @@ pub fn answer(
     }
 }
 
+/// Why there is no answer to the question for the object of that name, or without a name for any
+/// object or series at all; `None` where there is one.
+pub fn lack(
+    outcome: &Outcome,
+    kind: Option<&Kind>,
+    namespace: &str,
+    name: Option<&str>,
+    now: Timestamp,
+) -> Option<Error> {
+    let part = match outcome {
+        Ok(part) => part,
+        Err(error) => return Some(error.clone()),
+    };
+    let nothing = |origin: &Origin, what: &str| {
+        let place = if namespace.is_empty() { "" } else { " in the namespace " };
+        let message = format!("{origin} has no sample of {what}{place}{namespace}");
+        part.failure.clone().unwrap_or(Error::NoValue(message))
+    };
+    match (&part.values, kind) {
+        (Values::Objects(origin, objects), Some(kind)) => {
+            let reading = Reading { origin, objects, part, kind, now };
+            let Some(name) = name else {
+                let has_some = objects.iter().any(|(_, timed)| reading.is_young(timed));
+                let has_some = has_some || substitute(origin, part).is_some();
+                return (!has_some).then(|| nothing(origin, &format!("any {}", kind.singular)));
+            };
+            match reading.value(name) {
+                Ok(value) => value.is_none().then(|| reading.missing(name)),
+                Err(error) => Some(error),
+            }
+        }
+        (Values::Series(origin, series), _) => match external(origin, series, part, now) {
+            Ok(series) => series.is_empty().then(|| nothing(origin, "any series")),
+            Err(error) => Some(error),
+        },
+        _ => None,
+    }
+}
+
 /// The values of one namespace and how they are to be read.
 struct Reading<'a> {
     origin: &'a Origin,

@@ -3,7 +3,8 @@
 //! One query for processor time and one for memory answer everybody who asks for any node, or for
 //! any pod of a namespace; both have to succeed. As in prometheus-adapter
 //! (`pkg/resourceprovider/provider.go`) NaN and negative numbers are zero, an object needs samples
-//! of both resources, and a container that has one of them uses none of the other. Unlike there
+//! of both resources, a container that has one of them uses none of the other, and only running
+//! pods count: what has ended has samples for a while. Unlike there
 //! what fails is an error and not a shorter list, and two samples for one container are too.
 
 use std::collections::BTreeMap;
@@ -41,7 +42,10 @@ pub(super) async fn evaluate(
 ) -> Result<UsageAnswer, Error> {
     let rules = rules(catalog)?;
     let kind = kind(demand, catalog)?;
-    let chosen_from = inventory.objects(kind).await?;
+    let chosen_from = match demand {
+        UsageDemand::Nodes => inventory.objects(kind).await?,
+        UsageDemand::Pods { .. } => inventory.running(kind).await?,
+    };
     let mut answer = UsageAnswer {
         kind: Arc::clone(kind),
         window: rules.window,

@@ -61,6 +61,14 @@ impl ObjectValues {
         self.faults.get(name)
     }
 
+    /// An object whose signal has no value, if there is one, and why.
+    pub fn missing(&self) -> Option<(&str, &Missing)> {
+        self.faults.iter().find_map(|(name, fault)| match fault {
+            Fault::Missing(missing) => Some((&**name, missing)),
+            Fault::Stale | Fault::Unsayable(_) | Fault::Ambiguous(_) => None,
+        })
+    }
+
     /// Every object that is ambiguous: an answer that holds it is none.
     pub fn ambiguous(&self) -> impl Iterator<Item = (&str, &Error)> {
         self.faults.iter().filter_map(|(name, fault)| match fault {

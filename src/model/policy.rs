@@ -4,6 +4,7 @@
 //! A rule has a mode in the file; labels on a namespace raise it by a level, in the manner of Pod
 //! Security. The defaults are for a first day: nothing that runs today is refused.
 
+#[expect(unreachable_pub, reason = "KubeSchema copies the type into a block")]
 pub mod exemption;
 mod rule;
 
@@ -48,6 +49,8 @@ pub struct Policy {
     pub exemptions: Vec<Exemption>,
     /// What is added to pods; nothing where it is absent.
     pub mutation: Option<Mutation>,
+    /// Whether what workloads have used is asked of the backend.
+    pub history: bool,
 }
 
 /// The mode of a rule for the cluster.
@@ -163,6 +166,7 @@ impl Default for Policy {
             templates: Vec::new(),
             exemptions: Vec::new(),
             mutation: None,
+            history: true,
         }
     }
 }

@@ -24,6 +24,33 @@ impl Signal {
         names
     }
 
+    /// A selector of all of them, for a listing; of those of its own namespace where it sees no other.
+    /// `None` where it reads none, or where no label tells the namespaces apart.
+    pub fn listing(&self) -> Option<String> {
+        self.selector(&self.series())
+    }
+
+    fn selector(&self, names: &[&str]) -> Option<String> {
+        if names.is_empty() {
+            return None;
+        }
+        let names = names.join("|");
+        let Some(namespace) = &self.namespace else {
+            return Some(format!("{{__name__=~\"{names}\"}}"));
+        };
+        let patterns = self.kind.patterns();
+        let labels: Option<Vec<&str>> = patterns
+            .iter()
+            .map(|pattern| match pattern.key.as_ref() {
+                Key::Labels { namespace, .. } => namespace.as_deref(),
+                Key::Extracted { .. } | Key::Joined { .. } => None,
+            })
+            .collect();
+        let labels = labels?;
+        let label = labels.first().filter(|label| labels.iter().all(|other| other == *label))?;
+        Some(format!("{{__name__=~\"{names}\",{label}=\"{namespace}\"}}"))
+    }
+
     /// Why it cannot have values, each reason with what to do; the listing is that of a backend's
     /// series of the last minutes.
     pub fn problems(&self, listing: &SeriesNames) -> Vec<String> {
@@ -45,10 +72,8 @@ impl Signal {
         names.sort_unstable();
         names.dedup();
         let (seconds, range) = (COUNTED.as_secs(), promql_duration(COUNTED));
-        let names = names.join("|");
-        (!names.is_empty()).then(|| {
-            format!("{seconds} / max(count_over_time({{__name__=~\"{names}\"}}[{range}]))")
-        })
+        let selector = self.selector(&names)?;
+        Some(format!("{seconds} / max(count_over_time({selector}[{range}]))"))
     }
 
     /// What is wrong where there is so much time between two scrapes: a rate needs two samples.

@@ -2,12 +2,10 @@
 //! one. Their schema is written from the types of [`definition`](super::definition).
 
 use jiff::Timestamp;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{CustomResource, CustomResourceExt as _};
+use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::signals::definition::SignalSpec;
 
@@ -108,38 +106,4 @@ fn conditions(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
             },
         },
     })
-}
-
-/// All definitions, as an API server takes them.
-pub fn definitions() -> Vec<Value> {
-    [Signal::crd(), ClusterSignal::crd()].iter().map(structural).collect()
-}
-
-/// A structural schema forbids nothing by `additionalProperties: false`: the API server prunes
-/// what it does not know, or refuses it where a client asks for that.
-fn structural(definition: &CustomResourceDefinition) -> Value {
-    let mut definition = serde_json::to_value(definition).unwrap_or_default();
-    strip(&mut definition);
-    definition
-}
-
-fn strip(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            if fields.get("additionalProperties") == Some(&Value::Bool(false)) {
-                fields.remove("additionalProperties");
-            }
-            // No format of Kubernetes; the least value says the same.
-            if fields.get("format") == Some(&Value::String("uint32".to_owned())) {
-                fields.remove("format");
-            }
-            // An API server leaves out a null where none is allowed.
-            if fields.get("nullable") == Some(&Value::Bool(true)) {
-                fields.remove("nullable");
-            }
-            fields.values_mut().for_each(strip);
-        }
-        Value::Array(items) => items.iter_mut().for_each(strip),
-        _ => {}
-    }
 }

@@ -1,5 +1,8 @@
 //! The admission webhooks of the real binary, through the socket.
 
+mod cluster;
+mod facts;
+mod history;
 mod hostile;
 mod reviews;
 
@@ -22,14 +25,12 @@ items:
 ";
 
 async fn start() -> Plimsoll {
+    start_with(OBJECTS, "http://127.0.0.1:9").await
+}
+
+async fn start_with(objects: &str, prometheus: &str) -> Plimsoll {
     let config = "admission: {}\n";
-    Plimsoll::start(Start {
-        config,
-        objects: OBJECTS,
-        prometheus: "http://127.0.0.1:9",
-        ..Start::default()
-    })
-    .await
+    Plimsoll::start(Start { config, objects, prometheus, ..Start::default() }).await
 }
 
 /// The creation of a Deployment that nothing is wrong with.

@@ -1,4 +1,7 @@
-//! The self-managed certificate against a fake API server, and with a real one that verifies it.
+//! The self-managed certificate against a fake API server, and in `aggregator` with a real one that
+//! verifies it.
+
+mod aggregator;
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
@@ -36,7 +39,6 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::support::control_plane::ControlPlane;
 use crate::support::objects::FakeObjects;
 use crate::support::plimsoll::wait_until;
 
@@ -101,12 +103,22 @@ struct Replica {
 
 impl Replica {
     async fn start(client: Client, settings: Settings, lease: lease::Settings) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), client, settings, lease).await
+    }
+
+    async fn start_at(
+        address: SocketAddr,
+        client: Client,
+        settings: Settings,
+        lease: lease::Settings,
+    ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let (provide, provision) = watch::channel(Provision::Waiting);
         let source = Source::Provided(provision);
-        let certificate = Certificate::load(source, Protocols::default(), Arc::clone(&metrics));
+        let protocols = Protocols { http2: false, ..Protocols::default() };
+        let certificate = Certificate::load(source, protocols, Arc::clone(&metrics));
         let certificate = certificate.await.unwrap();
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = Listener::bind(address).await.unwrap();
         let (address, tls) = (listener.local_addr(), certificate.config());
         let (health, shutdown) = (Health::new(), Shutdown::new());
         let ready = health.register("certificate");
@@ -139,14 +151,16 @@ impl Replica {
     }
 }
 
-/// The discovery of any group and version: what the API server asks for to find it available.
+/// The discovery of any group and version: what the API server asks for to find it available. The
+/// next request has to be on a connection of its own, and to verify the certificate again.
 async fn answer(request: Request<Incoming>, _peer: Arc<Peer>) -> Response<Full<Bytes>> {
     let group_version = request.uri().path().trim_start_matches("/apis/").to_owned();
     let list = json!({
         "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": [],
     });
     let body = Full::new(Bytes::from(list.to_string()));
-    Response::builder().header("content-type", "application/json").body(body).unwrap()
+    let response = Response::builder().header("content-type", "application/json");
+    response.header("connection", "close").body(body).unwrap()
 }
 
 /// A request as the API server sends it: a new connection, verified by the bundle of now. The
@@ -333,57 +347,4 @@ async fn a_lease_has_one_holder_and_passes_on() {
     three.wait_for(|held| !held).await.unwrap();
     fake.refuse("GET", None);
     three.wait_for(|held| *held).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_real_api_server_finds_us_available_by_our_bundle() {
-    let Some(plane) = ControlPlane::start("APIService with a self-managed caBundle").await else {
-        return;
-    };
-    let client = plane.client().await;
-    let post = async |path: &str, object: Value| {
-        let request = Request::post(path).body(object.to_string().into_bytes()).unwrap();
-        client.request::<Value>(request).await.unwrap();
-    };
-    let replica =
-        Replica::start(client.clone(), settings(Schedule::default()), lease_settings("one"));
-    let namespace =
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring"}});
-    post("/api/v1/namespaces", namespace).await;
-    let replica = replica.await;
-    let port = replica.address.port();
-    let ports = json!([{"name": "https", "port": 443, "targetPort": port}]);
-    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "plimsoll"}, "spec": {"ports": ports}});
-    post("/api/v1/namespaces/monitoring/services", service).await;
-    // Loopback is allowed in a slice of names only.
-    let slice = json!({
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {"name": "plimsoll", "labels": {"kubernetes.io/service-name": "plimsoll"}},
-        "addressType": "FQDN",
-        "ports": [{"name": "https", "port": port}],
-        "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": true}}],
-    });
-    post("/apis/discovery.k8s.io/v1/namespaces/monitoring/endpointslices", slice).await;
-    let mut object = apiservice("plimsoll");
-    object["metadata"]["name"] = json!("v1beta2.custom.metrics.k8s.io");
-    object["spec"]["group"] = json!("custom.metrics.k8s.io");
-    object["spec"]["version"] = json!("v1beta2");
-    post("/apis/apiregistration.k8s.io/v1/apiservices", object).await;
-    replica.ready().await;
-    let get = async || {
-        let request = Request::get(CUSTOM).body(Vec::new()).unwrap();
-        client.request::<Value>(request).await.unwrap()
-    };
-    wait_until("the API is available", async || {
-        let conditions = get().await["status"]["conditions"].clone();
-        conditions.as_array().is_some_and(|conditions| {
-            conditions.iter().any(|one| one["type"] == "Available" && one["status"] == "True")
-        })
-    })
-    .await;
-    assert_eq!(get().await["spec"]["insecureSkipTLSVerify"], Value::Null);
-    let request = Request::get("/apis/custom.metrics.k8s.io/v1beta2").body(Vec::new()).unwrap();
-    let list = client.request::<Value>(request).await.unwrap();
-    assert_eq!(list["groupVersion"], "custom.metrics.k8s.io/v1beta2");
 }

@@ -15,6 +15,7 @@ use plimsoll::model::object::{GroupResource, Kind};
 
 use crate::support::control_plane::ControlPlane;
 use crate::support::kubernetes::{FakeKubernetes, resource};
+use crate::support::plimsoll::wait_until;
 
 const PODS: &str = "/api/v1/pods";
 
@@ -438,6 +439,29 @@ async fn a_real_api_server_is_followed_through_a_restart() {
     plane.start_api().await;
     create(&client, "/api/v1/namespaces/shop/pods", &pod("web-4")).await;
     until(|| has(&inventory, &["web-0", "web-1", "web-4"]) == [true, false, true]).await;
+}
+
+#[tokio::test]
+async fn a_real_api_server_tells_running_pods_from_others() {
+    let Some(plane) = ControlPlane::start("watch of running pods").await else { return };
+    let client = plane.client().await;
+    create(&client, "/api/v1/namespaces", &json!({"metadata": {"name": "shop"}})).await;
+    for name in ["web-0", "web-1"] {
+        create(&client, "/api/v1/namespaces/shop/pods", &pod(name)).await;
+    }
+    let inventory = WatchInventory::start(client.clone()).await.unwrap();
+    let pods = kind(&inventory, "po");
+    let running = async || inventory.running(&pods).await.unwrap().unwrap();
+    assert!(running().await.is_empty(), "they are pending");
+    assert!(inventory.current(&pods).is_none(), "the others are not followed for that");
+    for (phase, runs) in [("Running", true), ("Succeeded", false)] {
+        let status = json!({"status": {"phase": phase}}).to_string();
+        let request = http::Request::patch("/api/v1/namespaces/shop/pods/web-1/status")
+            .header("content-type", "application/merge-patch+json");
+        send(&client, request.body(status.into_bytes()).unwrap()).await;
+        wait_until(phase, async || running().await.contains("shop", "web-1") == runs).await;
+        assert!(!running().await.contains("shop", "web-0"));
+    }
 }
 
 fn pod(name: &str) -> Value {

@@ -1,27 +1,35 @@
 //! The loop closed: real HPAs in a real control plane scale on what our binary says, and the rest
 //! of the cluster lives well with it.
 //!
-//! One control plane serves all that is asked here, one after the other; nothing but a kubelet is
-//! made up. Numbers are printed with `--no-capture`.
+//! Each test has a control plane, which serves all that is asked in it, one after the other; nothing
+//! but a kubelet and kube-proxy is made up. Numbers are printed with `--no-capture`.
 
 mod objects;
+mod outage;
 mod probe;
+mod replicas;
+mod rollout;
 mod workload;
 mod world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
 use self::objects::{deployment, hpa, list, metric_of, service};
 use self::probe::Probe;
 use self::workload::NAMESPACE;
 use self::world::{SERVED, World};
+use crate::support::client::Client;
+use crate::support::control_plane::Ways;
 use crate::support::pki::Authority;
 
 const CUSTOM: &str = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/shop";
 const EXTERNAL: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop";
+
+const RESOURCE: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/shop";
 
 const GET_HPAS: &str = "get hpa -n shop -o json";
 
@@ -29,17 +37,18 @@ const GET_HPAS: &str = "get hpa -n shop -o json";
 const QUEUE: &str = "queue_messages_ready.external.metrics.k8s.io";
 
 /// The applications; each has an HPA with another metric, of which a replica is to have 10.
-const APPS: [&str; 4] = ["by-pods", "by-value", "by-average", "by-queue"];
+const APPS: [&str; 5] = ["by-pods", "by-value", "by-average", "by-queue", "by-cpu"];
 
 /// Applications whose metric vanishes: that of the pods, and that of the Service.
 const VANISHING: [&str; 2] = ["vanishing-pods", "vanishing-service"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_real_cluster_scales_on_our_metrics() {
-    let Some(mut world) = World::start("a_real_cluster_scales_on_our_metrics").await else {
-        return;
-    };
-    deploy(&world).await;
+    let ways = Ways { routes_to_endpoints: false, ..Ways::default() };
+    let world = World::start("a_real_cluster_scales_on_our_metrics", ways).await;
+    let Some(mut world) = world else { return };
+    let apps = [APPS.as_slice(), &VANISHING].concat();
+    deploy(&world, &apps).await;
     the_aggregator_leads_to_every_api(&world).await;
     users_need_rights(&world).await;
     hpas_follow_the_load(&world).await;
@@ -48,11 +57,10 @@ async fn a_real_cluster_scales_on_our_metrics() {
 }
 
 /// One pod of each application, with metrics.
-async fn deploy(world: &World) {
-    let apps = APPS.into_iter().chain(VANISHING);
-    let objects: Vec<_> = apps.clone().flat_map(|app| [deployment(app), service(app)]).collect();
+async fn deploy(world: &World, apps: &[&str]) {
+    let objects: Vec<_> = apps.iter().flat_map(|app| [deployment(app), service(app)]).collect();
     world.kubectl.create(&list(&objects)).await;
-    for app in apps.clone() {
+    for app in apps {
         world.workload.load(app, 10.0);
     }
     for app in apps {
@@ -66,6 +74,22 @@ async fn deploy(world: &World) {
             })
             .await;
     }
+}
+
+/// Makes the HPAs of the applications where there are none yet, and waits until all are active:
+/// since when they are.
+async fn active_hpas(world: &World, apps: &[&str]) -> BTreeMap<String, Value> {
+    let hpas: Vec<_> = apps.iter().copied().map(hpa).collect();
+    // The second time they are there.
+    world.kubectl.attempt("create -f -", &list(&hpas)).await.ok();
+    world
+        .until("all HPAs are active", async || {
+            let active = conditions(world, "ScalingActive").await;
+            active.values().all(|it| it["status"] == "True")
+        })
+        .await;
+    let active = conditions(world, "ScalingActive").await;
+    active.into_iter().map(|(name, it)| (name, it["lastTransitionTime"].clone())).collect()
 }
 
 async fn the_aggregator_leads_to_every_api(world: &World) {
@@ -90,6 +114,16 @@ async fn the_aggregator_leads_to_every_api(world: &World) {
                 && rows.iter().all(|row| row[2] == "32Mi" && row[1].ends_with('m'))
         })
         .await;
+    world
+        .until("kubectl top shows the node", async || {
+            let top = world.kubectl.run("top nodes --no-headers").await;
+            let row: Vec<_> = top.split_whitespace().collect();
+            // Half a core, as exact as a rate over some seconds is on a busy machine.
+            let cpu: f64 = row[1].strip_suffix('m').unwrap().parse().unwrap();
+            let rest = (row[0], &row[3..]) == ("worker-0", &["2048Mi", "25%"][..]);
+            rest && (400.0..=600.0).contains(&cpu)
+        })
+        .await;
 }
 
 async fn users_need_rights(world: &World) {
@@ -107,7 +141,12 @@ async fn users_need_rights(world: &World) {
     world.kubectl.run(bind).await;
     world.until("jane may", async || world.kubectl.attempt(&ask, "").await.is_ok()).await;
 
-    let direct = world.plimsoll.client();
+    let ask = "get apiservice v1beta2.custom.metrics.k8s.io -o json";
+    let bundle = &world.kubectl.json(ask).await["spec"]["caBundle"];
+    let ByteString(bundle) = serde_json::from_value(bundle.clone()).unwrap();
+    let direct =
+        Client::new(world.replicas.running()[0].secure, &String::from_utf8(bundle).unwrap())
+            .with_name("plimsoll.plimsoll.svc");
     let forged = [("X-Remote-User", "jane"), ("X-Remote-Group", "system:masters")];
     assert_eq!(direct.get_with(&path, &forged).await.status, 403, "an anonymous user's header");
     let stranger = Authority::new().client("front-proxy-client", "", |_| ());
@@ -117,13 +156,7 @@ async fn users_need_rights(world: &World) {
 
 async fn hpas_follow_the_load(world: &World) {
     let apps = APPS.into_iter().chain(VANISHING);
-    let hpas: Vec<_> = apps.clone().map(hpa).collect();
-    world.kubectl.create(&list(&hpas)).await;
-    world
-        .until("all HPAs are active", async || {
-            conditions(world, "ScalingActive").await.values().all(|it| it["status"] == "True")
-        })
-        .await;
+    active_hpas(world, &apps.clone().collect::<Vec<_>>()).await;
 
     for app in apps.clone() {
         world.workload.load(app, 100.0);
@@ -196,8 +229,13 @@ async fn warnings(world: &World) -> Vec<String> {
 
 /// What happens to a process, a certificate or a peer in a cluster's life.
 async fn nothing_that_ends_moves_a_replica(world: &mut World) {
-    disrupt(world, "killed and started", async |world| world.crash().await).await;
-    disrupt(world, "certificate rotated", async |world| world.rotate_certificate().await).await;
+    disrupt(world, "a replica killed and another started", async |world| {
+        world.replicas.kill_oldest();
+        world.replicas.add().await;
+    })
+    .await;
+    let probe = disrupt(world, "certificate rotated", async |world| world.rotate().await).await;
+    assert_eq!(probe.failures(), 0);
     disrupt(world, "API server restarted", async |world| {
         world.plane.stop_api();
         world.plane.start_api().await;
@@ -209,16 +247,22 @@ async fn nothing_that_ends_moves_a_replica(world: &mut World) {
         let patch = r#"{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":60}}}}"#;
         world.kubectl.run(&format!("patch hpa {app} -n {NAMESPACE} -p {patch}")).await;
     }
-    disrupt(world, "Prometheus away for 5 s", async |world| {
+    disrupt(world, &format!("Prometheus away for {:?}", outage()), async |world| {
         world.prometheus.stop();
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(outage()).await;
         world.prometheus.start_again();
     })
     .await;
 }
 
+/// How long something is away: `PLIMSOLL_TEST_OUTAGE_SECONDS`, else as long as a test has time.
+fn outage() -> Duration {
+    let seconds = std::env::var("PLIMSOLL_TEST_OUTAGE_SECONDS");
+    Duration::from_secs(seconds.map_or(5, |seconds| seconds.parse().unwrap()))
+}
+
 /// Does it, waits until client and HPAs are served again, and tells what it did to them.
-async fn disrupt(world: &mut World, what: &str, happens: impl AsyncFnOnce(&mut World)) {
+async fn disrupt(world: &mut World, what: &str, happens: impl AsyncFnOnce(&mut World)) -> Probe {
     let url = world.plane.url();
     let probe = Probe::start(format!("{url}{CUSTOM}/services/by-value/http_requests_per_second"));
     let before = warnings(world).await.len();
@@ -235,6 +279,7 @@ async fn disrupt(world: &mut World, what: &str, happens: impl AsyncFnOnce(&mut W
     for app in APPS {
         assert_eq!((world.workload.pods(app), world.workload.most(app)), (2, 10), "{what}: {app}");
     }
+    probe
 }
 
 async fn the_cluster_works_without_prometheus(world: &mut World) {

@@ -12,11 +12,14 @@
 mod access;
 mod adapter;
 mod admission;
+mod any_cluster;
 mod backend;
+mod backends;
 mod certificates;
 mod cluster;
 mod conformance;
 mod export;
+mod foreseen;
 mod hpa;
 mod isolation;
 mod manifests;

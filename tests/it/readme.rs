@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, MetricSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use plimsoll::config;
+use plimsoll::model::policy::exemption::Exemption;
+use plimsoll::model::policy::{ENFORCE_LABEL, Level};
 use regex::Regex;
 use serde_json::Value;
 
@@ -38,6 +40,13 @@ async fn every_command_prints_what_the_readme_shows() {
                 assert!(is_run_by_ci(&command), "{command}");
                 continue;
             }
+            "target/debug/plimsoll" if command.contains(" check ") => {
+                let workload =
+                    blocks("yaml").into_iter().find(|text| text.contains("kind: Deployment\n"));
+                fs::write(directory.path().join("web.yaml"), workload.unwrap()).unwrap();
+                let plimsoll = env!("CARGO_BIN_EXE_plimsoll");
+                shell(directory.path(), &command.replace("target/debug/plimsoll", plimsoll), "")
+            }
             "target/debug/plimsoll" => {
                 let arguments = command.replace("http://localhost:9090", &demo.prometheus);
                 let arguments = arguments.split_whitespace().skip(1);
@@ -60,6 +69,19 @@ async fn every_command_prints_what_the_readme_shows() {
             "kubectl" if command == "kubectl get apiservices" => {
                 let test = fs::read_to_string("tests/it/manifests/cluster.rs").unwrap();
                 assert!(test.contains(r#"["get", "apiservices"]"#), "{command}");
+                continue;
+            }
+            "kubectl" if command.starts_with("kubectl label namespace ") => {
+                let (label, level) =
+                    command.split(' ').next_back().unwrap().split_once('=').unwrap();
+                assert_eq!((label, Level::parse(level)), (ENFORCE_LABEL, Some(Level::Baseline)));
+                continue;
+            }
+            "kubectl" if command.starts_with("kubectl delete validatingwebhook") => {
+                let component = "manifests/components/admission/validating.yaml";
+                let component = fs::read_to_string(component).unwrap();
+                let name = command.split(' ').next_back().unwrap();
+                assert!(component.contains(&format!("\n  name: {name}\n")), "{command}");
                 continue;
             }
             "kubectl" if command.starts_with("kubectl get --raw ") => {
@@ -140,13 +162,27 @@ async fn every_metric_of_plimsoll_itself_is_exported() {
 
 #[test]
 fn every_rule_loads_without_a_warning() {
-    let rules: Vec<_> = blocks("yaml").into_iter().filter(|text| text.contains("rules:")).collect();
+    let is_config = |text: &String| text.lines().any(|line| line.ends_with("ules:"));
+    let rules: Vec<_> = blocks("yaml").into_iter().filter(is_config).collect();
     assert!(!rules.is_empty());
 
     for text in rules {
         let config = config::parse("README.md", &text).unwrap();
         assert_eq!(config.warnings, Vec::<String>::new());
         assert!(!config.rules.is_empty() || !config.external_rules.is_empty());
+    }
+}
+
+#[test]
+fn every_exemption_can_be_used() {
+    let exemptions: Vec<_> =
+        blocks("yaml").into_iter().filter(|text| text.contains("kind: Exemption\n")).collect();
+    assert!(!exemptions.is_empty());
+
+    for text in exemptions {
+        let object: Value = serde_saphyr::from_str(&text).unwrap();
+        let spec = serde_json::from_value(object["spec"].clone()).unwrap();
+        Exemption::compile("README".to_owned(), spec).unwrap();
     }
 }
 
@@ -166,8 +202,12 @@ fn every_compat_key_is_one() {
 
 #[test]
 fn every_flag_is_in_the_help() {
-    let help = Command::new(env!("CARGO_BIN_EXE_plimsoll")).arg("--help").output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
+    let help = |command: &[&str]| {
+        let help =
+            Command::new(env!("CARGO_BIN_EXE_plimsoll")).args(command).arg("--help").output();
+        String::from_utf8(help.unwrap().stdout).unwrap()
+    };
+    let help = help(&[]) + &help(&["check"]);
     let flags = Regex::new("`(--?[a-z-]+)").unwrap();
     let flags: HashSet<&str> =
         flags.captures_iter(README).map(|found| found.get(1).unwrap().as_str()).collect();

@@ -1,6 +1,7 @@
 //! Signals against a real Prometheus with traffic whose true rates, ratios and quantiles are known,
 //! and their definitions against a real API server.
 
+mod declared;
 mod foreseen;
 mod resources;
 mod served;

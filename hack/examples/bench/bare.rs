@@ -1,14 +1,13 @@
 //! The least a TLS server in Rust can do: hyper and rustls as plimsoll uses them, one fixed answer.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use http_body_util::Full;
-use hyper::body::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -68,10 +67,14 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         let (acceptor, headers, body) = (acceptor.clone(), headers.clone(), body.clone());
         tokio::spawn(async move {
             let stream = acceptor.accept(stream).await?;
-            let service = service_fn(move |_| {
+            let service = service_fn(move |request: hyper::Request<Incoming>| {
                 let mut response = hyper::Response::new(Full::new(body.clone()));
                 response.headers_mut().clone_from(&headers);
-                async move { Ok::<_, Infallible>(response) }
+                async move {
+                    // What was sent is read, as who answers it would.
+                    request.into_body().collect().await?;
+                    Ok::<_, hyper::Error>(response)
+                }
             });
             http1::Builder::new().serve_connection(TokioIo::new(stream), service).await?;
             anyhow::Ok(())

@@ -20,6 +20,9 @@ use tokio_rustls::client::TlsStream;
 /// Long enough for connections, caches and clock speeds to settle.
 const WARM_UP: Duration = Duration::from_secs(1);
 
+/// How late a timer may be.
+const TIMER: Duration = Duration::from_millis(2);
+
 /// An answer slower than this ends the measurement.
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -37,6 +40,12 @@ pub(crate) struct Args {
     seconds: u64,
     #[arg(long)]
     token: Option<String>,
+    /// JSON that is posted; without it, GET.
+    #[arg(long)]
+    body: Option<PathBuf>,
+    /// Requests a second on all connections together; without it, as fast as it goes.
+    #[arg(long)]
+    rate: Option<f64>,
 }
 
 /// What one measurement found.
@@ -62,17 +71,28 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         .with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
     let token = args.token.iter().map(|token| format!("authorization: Bearer {token}\r\n"));
+    let (method, body) = match &args.body {
+        Some(file) => ("POST", std::fs::read_to_string(file)?),
+        None => ("GET", String::new()),
+    };
+    let content = match body.len() {
+        0 => String::new(),
+        length => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
+    };
     let request = format!(
-        "GET {} HTTP/1.1\r\nhost: {}\r\n{}\r\n",
+        "{method} {} HTTP/1.1\r\nhost: {}\r\n{}{content}\r\n{body}",
         args.path,
         args.address,
         token.collect::<String>()
     );
+    let count = u32::try_from(args.connections)?;
+    let every = args.rate.map(|rate| Duration::from_secs_f64(f64::from(count) / rate));
 
     let mut connections = JoinSet::new();
     for _ in 0..args.connections {
         let stream = connect(&connector, args.address).await?;
-        connections.spawn(ask_for(Duration::from_secs(args.seconds), stream, request.clone()));
+        let duration = Duration::from_secs(args.seconds);
+        connections.spawn(ask_for(duration, every, stream, request.clone()));
     }
     let mut latencies = Vec::new();
     while let Some(connection) = connections.join_next().await {
@@ -89,9 +109,11 @@ async fn connect(connector: &TlsConnector, address: SocketAddr) -> Result<TlsStr
     connector.connect(ServerName::from(address.ip()), stream).await.context("no TLS session")
 }
 
-/// Asks again and again; returns how long each answer took, without those of the warm-up.
+/// Asks again and again; returns how long each answer took, without those of the warm-up. At a
+/// rate, the time counts from when a request was due: one that waits for the one before it is late.
 async fn ask_for(
     duration: Duration,
+    every: Option<Duration>,
     mut stream: TlsStream<TcpStream>,
     request: String,
 ) -> Result<Vec<Duration>> {
@@ -101,8 +123,17 @@ async fn ask_for(
         ask(&mut stream, &request, &mut answer).await?;
     }
     let mut latencies = Vec::new();
+    let mut due = Instant::now();
     while warm.elapsed() < duration {
-        let asked = Instant::now();
+        let asked = match every {
+            Some(every) => {
+                due += every;
+                tokio::time::sleep_until(due.into()).await;
+                // That a timer is a little late is not the server's fault.
+                if due.elapsed() < TIMER { Instant::now() } else { due }
+            }
+            None => Instant::now(),
+        };
         ask(&mut stream, &request, &mut answer).await?;
         latencies.push(asked.elapsed());
     }

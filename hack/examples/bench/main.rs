@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a command for a terminal")]
 
+mod admission;
 mod bare;
 mod inventory;
 mod load;
@@ -32,6 +33,8 @@ enum Command {
     Series(series::Args),
     /// Memory while a large cluster's pods are followed.
     Inventory(inventory::Args),
+    /// Reviews per second, latency and memory of the webhook.
+    Admission(admission::Args),
     #[command(hide = true)]
     Bare(bare::Args),
     #[command(hide = true)]
@@ -46,6 +49,7 @@ async fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args).await,
         Command::Series(args) => series::run(&args).await,
         Command::Inventory(args) => inventory::run(&args).await,
+        Command::Admission(args) => admission::run(&args).await,
         Command::Follow(args) => inventory::follow(&args).await,
         Command::Bare(args) => bare::run(&args).await,
         Command::Load(args) => load::run(&args).await,

@@ -25,6 +25,10 @@ const LAST_LINES: usize = 8;
 pub(crate) struct Addresses {
     /// The metrics APIs, over TLS.
     pub(crate) secure: SocketAddr,
+    /// The webhooks, over TLS.
+    /// The webhooks, over TLS.
+    #[allow(dead_code, reason = "the demo has no use for it")]
+    pub(crate) admission: SocketAddr,
     /// Health and /metrics, in plain HTTP.
     pub(crate) admin: SocketAddr,
 }
@@ -59,17 +63,18 @@ pub(crate) async fn start_plimsoll(dir: &Path, args: &[String]) -> Result<(Child
     command.push(format!("--cert-dir={}", dir.display()));
     command.extend_from_slice(args);
 
-    let (mut secure, mut admin) = (None, None);
+    let (mut secure, mut admission, mut admin) = (None, None, None);
     start(&command, &dir.join("plimsoll.log"), |line| {
         let line: serde_json::Value = serde_json::from_str(line).ok()?;
         let field = |name| line.get(name).or_else(|| line.get("fields")?.get(name))?.as_str();
         let address = field("address").and_then(|address| address.parse().ok());
         match field("message")? {
             "serving the metrics APIs" => secure = address,
+            "serving admission" => admission = address,
             "serving admin" => admin = address,
             _ => {}
         }
-        Some(Addresses { secure: secure?, admin: admin? })
+        Some(Addresses { secure: secure?, admission: admission?, admin: admin? })
     })
     .await
 }

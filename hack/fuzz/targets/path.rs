@@ -16,7 +16,7 @@ fuzz_target!(|target: &str| {
             let again = path::parse(&path, &Parameters::parse(&query));
             assert_eq!(again.ok(), Some(Route::Metric(route)), "{path}?{query}");
         }
-        Ok(Route::Document(_) | Route::Health(_) | Route::Usage(_)) => {}
+        Ok(Route::Document(_) | Route::Health(_) | Route::Usage(_) | Route::Decisions(_)) => {}
         Err(status) => assert!(status.code.is_client_error(), "{status:?}"),
     }
 });

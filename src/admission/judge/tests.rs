@@ -229,7 +229,7 @@ fn a_rollback_to_a_revision_that_exists_goes_through() {
     let old = deployment(&json!({"containers": [{"name": "app"}]}));
     let new = deployment(&json!({"containers": [good("app")]}));
     let revisions = [old.pod.fingerprint()];
-    let facts = Facts { revisions: &revisions, ..Facts::alone(NOW) };
+    let facts = Facts { revisions: Some(&revisions), ..Facts::alone(NOW) };
     assert!(!judge(&old, Some(&new), &policy(), &facts).is_denied());
     assert!(judge(&old, Some(&new), &policy(), &Facts::alone(NOW)).is_denied());
 }

@@ -30,9 +30,9 @@ fn a_refusal_says_what_matters_first_and_ends_with_what_to_paste() {
     let judgement = judgement(vec![finding(Mode::Deny, "app"), request, finding(Mode::Warn, "b")]);
     assert_eq!(
         refusal("Deployment shop/cart", &judgement),
-        "Deployment shop/cart: 2 problems. container \"app\": no memory limit (no history): \
-         resources.limits.memory missing → 512Mi\n\
-         - container \"app\": no memory limit (no history): resources.requests.memory missing → 512Mi\n\
+        "Deployment shop/cart: 2 problems. container \"app\": resources.limits.memory missing → \
+         512Mi: no memory limit (no history)\n\
+         - container \"app\": resources.requests.memory missing → 512Mi: no memory limit (no history)\n\
          To paste:\n\
          - name: app\n  resources:\n    limits:\n      memory: 512Mi\n    requests:\n      memory: 448Mi\n"
     );

@@ -153,6 +153,9 @@ pub(in crate::admission) fn autoscaler(
     let mut findings = Vec::new();
     let mut notes = Vec::new();
     target(autoscaler, facts, &mut findings);
+    if matches!(facts.target, Target::Unknown) {
+        notes.push("the target is not known yet, so that its requests are not judged".to_owned());
+    }
     duplicate(autoscaler, facts, &mut findings);
     if let Some(served) = facts.served {
         for (index, source) in autoscaler.metrics.iter().enumerate() {
@@ -162,7 +165,12 @@ pub(in crate::admission) fn autoscaler(
                 MetricSource::External(metric) => ("external", metric, &served.external),
                 _ => continue,
             };
-            if !names.contains(&*metric.name) {
+            // An API of which nothing is served here may be somebody else's.
+            let is_ours = match source {
+                MetricSource::External(_) => !served.external.is_empty(),
+                _ => !(served.pods.is_empty() && served.objects.is_empty()),
+            };
+            if is_ours && !is_served(source, &metric.name, names) {
                 findings.push(not_served(index, field, &metric.name, names));
             }
         }
@@ -173,6 +181,12 @@ pub(in crate::admission) fn autoscaler(
         );
     }
     (findings, notes)
+}
+
+/// The controller asks for external metrics in lower case, whatever the autoscaler says.
+fn is_served(source: &MetricSource, name: &str, names: &BTreeSet<Box<str>>) -> bool {
+    names.contains(name)
+        || matches!(source, MetricSource::External(_)) && names.contains(&*name.to_lowercase())
 }
 
 fn finding(rule: Rule, path: String, current: String, wanted: String, message: String) -> Finding {

@@ -241,7 +241,7 @@ fn liveness_before_readiness(context: &mut Context<'_>, container: &Container) {
     {
         return;
     }
-    let more = readiness.trips_after() / liveness.period.max(1) + 1;
+    let more = (readiness.trips_after() / liveness.period.max(1)).saturating_add(1);
     context.find(
         Some(container),
         Problem {
@@ -272,7 +272,7 @@ fn liveness_during_start(context: &mut Context<'_>, container: &Container) {
         return;
     }
     let from = if seen.is_some() { "it has taken to start" } else { "readiness waits for" };
-    let more = start.saturating_mul(2) / liveness.period.max(1) + 1;
+    let more = (start.saturating_mul(2) / liveness.period.max(1)).saturating_add(1);
     context.find(
         Some(container),
         Problem {

@@ -9,9 +9,6 @@ use crate::admission::workload::{Container, Resources};
 use crate::model::policy::{QosClass, Rule};
 use crate::model::quantity::Quantity;
 
-/// What stands in a fragment where there is nothing to propose from.
-const UNKNOWN_AMOUNT: &str = "AMOUNT";
-
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
     Requests,
@@ -118,11 +115,8 @@ fn required(
             field: field(side, resource),
             current: written.map_or_else(|| "missing".to_owned(), |zero| zero.to_string()),
             message: format!("no {resource} {} ({basis})", side.word()),
-            fix: Some(fix(
-                side,
-                resource,
-                &proposed.map_or_else(|| UNKNOWN_AMOUNT.to_owned(), |_| wanted.clone()),
-            )),
+            // What nobody can say is not made up.
+            fix: proposed.map(|amount| fix(side, resource, &amount.to_string())),
             wanted,
             badness: None,
         },

@@ -18,6 +18,7 @@ use crate::model::inventory::Objects;
 use crate::model::limit_range::LimitRange;
 use crate::model::object::{GroupResource, Kind, Kinds, Scope};
 use crate::model::service::Service;
+use crate::model::template::{Outline, OutlineKind, Revision, RevisionKind};
 
 /// The kinds and objects of a file.
 #[derive(Debug)]
@@ -41,6 +42,10 @@ pub struct Tables {
     pub limit_ranges: Objects<LimitRange>,
     /// The objects of our own kinds.
     pub custom: HashMap<CustomKind, Objects<CustomObject>>,
+    /// What the pods of workloads request.
+    pub outlines: HashMap<OutlineKind, Objects<Outline>>,
+    /// The revisions of workloads.
+    pub revisions: HashMap<RevisionKind, Objects<Revision>>,
 }
 
 impl Tables {
@@ -52,6 +57,12 @@ impl Tables {
             Spec::LimitRange(spec) => insert(&mut self.limit_ranges, entry, spec, interner),
             Spec::Custom(kind, spec) => {
                 insert(self.custom.entry(kind).or_default(), entry, spec, interner);
+            }
+            Spec::Outline(kind, spec) => {
+                insert(self.outlines.entry(kind).or_default(), entry, spec, interner);
+            }
+            Spec::Revision(kind, spec) => {
+                insert(self.revisions.entry(kind).or_default(), entry, spec, interner);
             }
             Spec::Ignored | Spec::Definition(_) => {}
         }
@@ -67,6 +78,7 @@ fn insert<T: Keep>(
     let metadata = ObjectMeta {
         name: Some(entry.name.clone()),
         namespace: Some(entry.namespace.clone()),
+        owner_references: entry.owner.as_ref().map(|owner| vec![owner.to_reference()]),
         ..ObjectMeta::default()
     };
     objects.insert(&entry.namespace, Arc::new(T::keep(&metadata, spec, interner)));

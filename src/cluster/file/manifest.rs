@@ -8,13 +8,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use crate::cluster::keep::{AutoscalerSpec, CustomSpec, LimitRangeSpec, ServiceSpec};
+use crate::cluster::keep::{
+    AutoscalerSpec, CustomSpec, LimitRangeSpec, OutlineSpec, RevisionSpec, ServiceSpec,
+};
 use crate::model::custom::{self, CustomKind};
 use crate::model::object::Scope;
+use crate::model::template::{OutlineKind, RevisionKind};
 
 /// One object of a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub(super) enum Spec {
     /// What a `CustomResourceDefinition` defines.
     Definition(Definition),
     LimitRange(LimitRangeSpec),
+    Outline(OutlineKind, OutlineSpec),
+    Revision(RevisionKind, RevisionSpec),
     Service(ServiceSpec),
 }
 
@@ -59,6 +65,18 @@ pub(super) struct OwnerReference {
     pub(super) kind: String,
     pub(super) name: String,
     controller: Option<bool>,
+}
+
+impl OwnerReference {
+    pub(super) fn to_reference(&self) -> meta::OwnerReference {
+        meta::OwnerReference {
+            api_version: self.api_version.clone(),
+            kind: self.kind.clone(),
+            name: self.name.clone(),
+            controller: self.controller,
+            ..meta::OwnerReference::default()
+        }
+    }
 }
 
 /// A place in a file, both counted from one. Documents without content are not counted.
@@ -204,7 +222,8 @@ impl<'de> Deserialize<'de> for Node {
                         "kind" => node.kind = fields.next_value()?,
                         "metadata" => node.metadata = fields.next_value()?,
                         "items" => node.items = fields.next_value()?,
-                        "spec" => node.spec = node.next_spec(&mut fields)?,
+                        // `data` is what a `ControllerRevision` has in the place of `spec`.
+                        "spec" | "data" => node.spec = node.next_spec(&mut fields)?,
                         _ => {
                             fields.next_value::<IgnoredAny>()?;
                         }
@@ -235,6 +254,17 @@ impl Node {
             }
             ("", "v1", "Service") => {
                 Spec::Service(fields.next_value::<Option<_>>()?.unwrap_or_default())
+            }
+            ("apps", "v1", "ReplicaSet") => {
+                let spec = fields.next_value::<Option<_>>()?.unwrap_or_default();
+                Spec::Revision(RevisionKind::ReplicaSet, spec)
+            }
+            ("apps", "v1", "ControllerRevision") => {
+                let spec = fields.next_value::<Option<_>>()?.unwrap_or_default();
+                Spec::Revision(RevisionKind::ControllerRevision, spec)
+            }
+            ("apps", "v1", kind) if let Some(kind) = OutlineKind::parse(kind) => {
+                Spec::Outline(kind, fields.next_value::<Option<_>>()?.unwrap_or_default())
             }
             (custom::GROUP, _, kind) => {
                 match CustomKind::ALL.into_iter().find(|custom| custom.kind() == kind) {

@@ -2,7 +2,8 @@
 
 use crate::engine::catalog::Served;
 use crate::engine::error::Error;
-use crate::engine::plan::{MAX_QUERY, separable};
+use crate::engine::plan::separable;
+use crate::engine::ports::{Facts, Tenancy};
 use crate::model::object::{Kind, Kinds, Scope};
 use crate::model::selector::Selector;
 use crate::promql::rule::{MergedQuery, QueryError};
@@ -83,23 +84,57 @@ pub struct Piece<'a, N> {
 }
 
 /// The fewest queries for some namespaces: one that names them, or one for all namespaces where
-/// that would be too long. Where it may not be for all, they are divided.
+/// that would be too long. Where it may not be for all, they are divided. Where each is a tenant of
+/// its own, it has a query of its own.
 pub fn pieces<'a, N: AsRef<str>>(
     namespaces: &'a [N],
     may_be_all: bool,
+    facts: &Facts,
     render: &impl Fn(&[&str]) -> Result<MergedQuery, QueryError>,
 ) -> Result<Vec<Piece<'a, N>>, Error> {
     let names: Vec<&str> = namespaces.iter().map(AsRef::as_ref).collect();
-    let query = render(&names).map_err(Error::Query)?;
-    if query.promql.len() <= MAX_QUERY || names.len() < 2 {
-        return Ok(vec![Piece { query, namespaces }]);
+    let is_shared = facts.tenancy == Tenancy::Shared;
+    if is_shared || names.len() < 2 {
+        let query = render(&names).map_err(Error::Query)?;
+        if query.promql.len() <= facts.max_query || names.len() < 2 {
+            return Ok(vec![Piece { query, namespaces }]);
+        }
     }
-    if may_be_all {
+    if may_be_all && is_shared {
         let query = render(&[]).map_err(Error::Query)?;
         return Ok(vec![Piece { query, namespaces }]);
     }
     let (first, second) = namespaces.split_at(namespaces.len() / 2);
-    let mut all = pieces(first, false, render)?;
-    all.extend(pieces(second, false, render)?);
+    let mut all = pieces(first, false, facts, render)?;
+    all.extend(pieces(second, false, facts, render)?);
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[expect(clippy::unnecessary_wraps, reason = "rendering by a rule can fail")]
+    fn render(names: &[&str]) -> Result<MergedQuery, QueryError> {
+        let (promql, object_label) = (names.join("|"), String::new());
+        Ok(MergedQuery { promql, namespace_label: None, object_label })
+    }
+
+    /// The queries for three namespaces, each of which just names them.
+    fn asked(tenancy: Tenancy, max_query: usize) -> Vec<String> {
+        let deadline = Duration::from_secs(10);
+        let facts = Facts { tenancy, max_query, concurrency: 1, deadline, max_series: 1 };
+        let pieces = pieces(&["a", "b", "c"], true, &facts, &render).unwrap();
+        pieces.into_iter().map(|piece| piece.query.promql).collect()
+    }
+
+    #[test]
+    fn where_each_namespace_is_a_tenant_each_has_a_query_of_its_own() {
+        assert_eq!(asked(Tenancy::Shared, 5), ["a|b|c"]);
+        assert_eq!(asked(Tenancy::Shared, 4), [""]);
+        assert_eq!(asked(Tenancy::PerNamespace, 5), ["a", "b", "c"]);
+        assert_eq!(asked(Tenancy::PerNamespace, 0), ["a", "b", "c"]);
+    }
 }

@@ -1,9 +1,10 @@
 //! One query for everybody, and answers that are the same as without.
 
 use futures_util::future::join_all;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::engine::failures::{Change, Failures, State};
 use crate::model::autoscaler::{Autoscaler, MetricIdentifier, MetricSource, ObjectReference};
 
 const AGGREGATED: &str = "
@@ -158,12 +159,9 @@ async fn an_external_metric_is_asked_for_once_whoever_asks() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_an_autoscaler_will_ask_for_is_there_before_it_asks() {
-    let engine = merging(FakeInventory::default(), AGGREGATED);
-    engine.backend().answer(&together("shop"), vector(&[of("shop", "web-0", 3.0)]));
+fn autoscaler() -> Arc<Autoscaler> {
     let metric = MetricIdentifier { name: "requests".into(), selector: Selector::default() };
-    let autoscaler = Arc::new(Autoscaler {
+    Arc::new(Autoscaler {
         namespace: "shop".into(),
         name: "web".into(),
         uid: "1".into(),
@@ -176,9 +174,16 @@ async fn what_an_autoscaler_will_ask_for_is_there_before_it_asks() {
         max_replicas: 3,
         metrics: vec![MetricSource::Pods(metric)],
         utilization: Vec::new(),
-    });
-    engine.foresee(std::slice::from_ref(&autoscaler));
-    assert!(engine.warmed(Duration::from_secs(5)).await);
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_autoscaler_will_ask_for_is_there_before_it_asks() {
+    let engine = merging(FakeInventory::default(), AGGREGATED);
+    engine.backend().answer(&together("shop"), vector(&[of("shop", "web-0", 3.0)]));
+    let autoscaler = autoscaler();
+    engine.foresee([&autoscaler]);
+    assert!(engine.warmed(Instant::now() + Duration::from_secs(5)).await);
     assert_eq!(engine.backend().asked(), 1);
     assert_eq!(values(&engine, &pod("web-0")).await, Ok(pairs(&[("web-0", "3")])));
     assert_eq!(engine.backend().asked(), 1);
@@ -186,7 +191,7 @@ async fn what_an_autoscaler_will_ask_for_is_there_before_it_asks() {
     sleep(Duration::from_mins(20)).await;
     let asked = engine.backend().asked();
     assert!(asked > 200, "it does not lapse: {asked}");
-    engine.foresee(&[]);
+    engine.foresee([]);
     sleep(REFRESH * 2).await;
     let asked = engine.backend().asked();
     sleep(REFRESH * 10).await;
@@ -216,5 +221,65 @@ async fn without_data_a_policy_answers_and_without_a_backend_only_the_last_known
         assert_eq!(next(vector(&[of("shop", "web-0", 3.0)])).await.as_deref(), Some("3"));
         assert_eq!(next(vector(&[])).await.as_deref(), without_data, "{policy}");
         assert_eq!(next(refused()).await.as_deref(), without_backend, "{policy}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_an_autoscalers_metric_is_told_once_per_change() {
+    let engine = merging(FakeInventory::default(), AGGREGATED);
+    let mut failures = Failures::default();
+    engine.foresee([&autoscaler()]);
+    let good = || vector(&[of("shop", "web-0", 3.0)]);
+    let unreachable = || Err(failed(Fault::Unreachable("refused".to_owned())));
+    let (since, until) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+    let suspended = || Err(failed(Fault::Suspended { since, until, last: "it".to_owned() }));
+    let mut told = Vec::new();
+    let steps = [good(), unreachable(), suspended(), unreachable(), refused(), vector(&[]), good()];
+    for (step, result) in steps.into_iter().enumerate() {
+        engine.backend().answer(&together("shop"), result);
+        for _ in 0..2 {
+            sleep(REFRESH * 2).await;
+            for Change { autoscaler, metric, state } in failures.look(&engine, Timestamp::now()) {
+                let message = match state {
+                    State::Answered => "answered".to_owned(),
+                    State::Outdated(error) => format!("outdated: {error}"),
+                    State::Unanswered(error) => {
+                        error.to_string().split(" (").next().unwrap().to_owned()
+                    }
+                };
+                told.push(format!("{step} {}/{metric} {message}", autoscaler.name));
+            }
+        }
+    }
+    let told: Vec<_> = told.iter().map(String::as_str).collect();
+    assert_eq!(
+        told,
+        [
+            "1 web/pods/requests backend default: Prometheus cannot be reached: refused",
+            "4 web/pods/requests backend default: Prometheus answered 422 execution: many-to-many \
+             matching not allowed",
+            "5 web/pods/requests rules[0] has no sample of any pod in the namespace shop",
+            "6 web/pods/requests answered",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_metric_that_is_no_longer_served_is_told_and_one_that_never_was_is_not() {
+    let engine = merging(FakeInventory::default(), AGGREGATED);
+    engine.backend().answer(&together("shop"), vector(&[of("shop", "web-0", 3.0)]));
+    let mut failures = Failures::default();
+    let autoscaler = autoscaler();
+    for known in [true, false] {
+        if known {
+            engine.foresee([&autoscaler]);
+            sleep(REFRESH).await;
+        }
+        let told = failures.look(&engine, Timestamp::now());
+        engine.publish_catalog(catalog(&config(AGGREGATED), &[], &["depth"]));
+        engine.foresee([&autoscaler]);
+        let after = failures.look(&engine, Timestamp::now());
+        assert_eq!((told.len(), after.len()), (0, usize::from(known)), "{after:?}");
+        failures = Failures::default();
     }
 }

@@ -7,6 +7,7 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rule::Rule;
@@ -19,24 +20,50 @@ pub const MAX_EXEMPTIONS: usize = 1000;
 
 /// An exemption as it is written, in the file and as the `spec` of the kind `Exemption`. An empty
 /// list means everything; `*` stands for any text.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.reason) && has(self.expires)").message(
+    "reason and expires have to be there"
+))]
+#[x_kube(validation = Rule::new(
+    "(has(self.namespaces) && self.namespaces.exists(it, it != '*')) || \
+     (has(self.kinds) && self.kinds.exists(it, it != '*')) || \
+     (has(self.names) && self.names.exists(it, it != '*')) || \
+     (has(self.containers) && self.containers.exists(it, it != '*')) || \
+     (has(self.images) && self.images.exists(it, it != '*'))"
+).message("it would exempt everything: write namespaces, kinds, names, containers or images"))]
 pub struct ExemptionSpec {
     /// Namespaces: `shop`, `team-*`.
+    #[serde(default)]
+    #[schemars(length(max = 64), inner(length(max = 253)))]
     pub namespaces: Vec<String>,
     /// Kinds: `Deployment`.
+    #[serde(default)]
+    #[schemars(length(max = 64), inner(length(max = 253)))]
     pub kinds: Vec<String>,
     /// Names of the objects that are judged.
+    #[serde(default)]
+    #[schemars(length(max = 64), inner(length(max = 253)))]
     pub names: Vec<String>,
     /// Names of containers: `istio-proxy`. The other containers of the pod stay judged.
+    #[serde(default)]
+    #[schemars(length(max = 64), inner(length(max = 253)))]
     pub containers: Vec<String>,
     /// Images of containers, as written: `docker.io/istio/*`.
+    #[serde(default)]
+    #[schemars(length(max = 64), inner(length(max = 1024)))]
     pub images: Vec<String>,
-    /// Keys of rules.
+    /// Keys of rules, such as `memoryLimit`; of all of them where there are none.
+    #[serde(default)]
+    #[schemars(length(max = 64), inner(length(max = 64)))]
     pub rules: Vec<String>,
     /// Why, for those who read reports.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 1024))]
     pub reason: String,
     /// The last day, as `2027-03-31` in UTC, or a moment, as `2027-03-31T12:00:00Z`.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^\d{4}-\d\d-\d\d(T.*Z)?$"))]
     pub expires: String,
 }
 

@@ -335,8 +335,8 @@ async fn case_129_sigterm_unreadies_then_drains_and_the_exit_is_clean() {
 async fn case_131_readyz_lists_its_checks_and_a_failing_one_is_500() {
     let lab = Lab::start().await;
     let answer = lab.client.get("/readyz?verbose").await;
-    let good = "[+]ping ok\n[+]discovery ok\n[+]certificate ok\n[+]shutdown ok\n\
-        readyz check passed\n";
+    let good = "[+]ping ok\n[+]certificate ok\n[+]discovery ok\n[+]autoscalers ok\n\
+        [+]shutdown ok\nreadyz check passed\n";
     assert_eq!((answer.status, answer.text()), (200, good));
 
     let prometheus = FakePrometheus::start().await;
@@ -344,8 +344,8 @@ async fn case_131_readyz_lists_its_checks_and_a_failing_one_is_500() {
     let url = prometheus.url().to_string();
     let start = Start { config: super::CONFIG, prometheus: &url, ..Start::default() };
     let plimsoll = Plimsoll::start_unready(&start);
-    let bad = "[+]ping ok\n[-]discovery failed: reason withheld\n[+]certificate ok\n\
-        [+]shutdown ok\nreadyz check failed\n";
+    let bad = "[+]ping ok\n[+]certificate ok\n[-]discovery failed: reason withheld\n\
+        [-]autoscalers failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n";
     wait_until("only the discovery is missing", async || {
         let answer = plimsoll.client().get("/readyz").await;
         assert_eq!(answer.status, 500);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::workload::NAMESPACE;
-use super::{CUSTOM, EXTERNAL};
+use super::{CUSTOM, EXTERNAL, RESOURCE};
 
 pub(crate) fn list(items: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
@@ -16,7 +16,8 @@ pub(crate) fn deployment(app: &str) -> Value {
         "metadata": {"name": app, "namespace": NAMESPACE},
         "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {
             "metadata": {"labels": labels},
-            "spec": {"containers": [{"name": "web", "image": "web"}]},
+            "spec": {"containers": [{"name": "web", "image": "web",
+                "resources": {"requests": {"cpu": "200m"}}}]},
         }},
     })
 }
@@ -39,9 +40,12 @@ pub(crate) fn hpa(app: &str) -> Value {
     let metric = match app {
         "by-value" => object("http_requests_per_replica", json!({"type": "Value", "value": "10"})),
         "by-average" | "vanishing-service" => object("http_requests_per_second", average),
-        "by-queue" => json!({"type": "External", "external": {
+        _ if app.contains("queue") => json!({"type": "External", "external": {
             "metric": {"name": "queue_messages_ready", "selector": {"matchLabels": {"queue": app}}},
             "target": average}}),
+        // A request costs 10 ms.
+        "by-cpu" => json!({"type": "Resource", "resource": {
+            "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}),
         _ => json!({"type": "Pods", "pods": {
             "metric": {"name": "http_requests_per_second"}, "target": average}}),
     };
@@ -71,6 +75,7 @@ pub(crate) fn metric_of(app: &str) -> String {
         "by-average" | "vanishing-service" => {
             format!("{CUSTOM}/services/{app}/http_requests_per_second")
         }
+        "by-cpu" => format!("{RESOURCE}/pods?labelSelector=app%3D{app}"),
         "by-queue" => format!("{EXTERNAL}/queue_messages_ready?labelSelector=queue%3D{app}"),
         _ => format!("{CUSTOM}/pods/*/http_requests_per_second?labelSelector=app%3D{app}"),
     }

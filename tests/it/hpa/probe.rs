@@ -10,6 +10,9 @@ use tokio_util::task::AbortOnDropHandle;
 /// Ten times a second.
 const PERIOD: Duration = Duration::from_millis(100);
 
+/// What the HPA controller wants.
+const ACCEPT: &str = "application/vnd.kubernetes.protobuf,application/json";
+
 /// How long the HPA controller would wait at most.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -29,13 +32,18 @@ struct Answer {
 impl Probe {
     /// Asks for a URL as the administrator of the cluster.
     pub(crate) fn start(url: String) -> Self {
+        Self::start_each(PERIOD, url)
+    }
+
+    /// The same with another period.
+    pub(crate) fn start_each(period: Duration, url: String) -> Self {
         let answers = Arc::default();
         let client = reqwest::Client::builder()
             .tls_danger_accept_invalid_certs(true)
             .timeout(TIMEOUT)
             .build()
             .unwrap();
-        let task = tokio::spawn(ask(client, url, Arc::clone(&answers)));
+        let task = tokio::spawn(ask(client, period, url, Arc::clone(&answers)));
         Self { answers, _task: AbortOnDropHandle::new(task) }
     }
 
@@ -44,6 +52,12 @@ impl Probe {
         let answers = self.answers.lock().unwrap();
         let mut last = answers.iter().rev().take(20);
         answers.len() >= 20 && last.all(|answer| answer.failure.is_none())
+    }
+
+    /// How many questions had no good answer.
+    pub(crate) fn failures(&self) -> usize {
+        let answers = self.answers.lock().unwrap();
+        answers.iter().filter(|answer| answer.failure.is_some()).count()
     }
 
     /// What has happened, in a line.
@@ -70,12 +84,17 @@ impl Probe {
     }
 }
 
-async fn ask(client: reqwest::Client, url: String, answers: Arc<Mutex<Vec<Answer>>>) {
+async fn ask(
+    client: reqwest::Client,
+    period: Duration,
+    url: String,
+    answers: Arc<Mutex<Vec<Answer>>>,
+) {
     let mut questions = JoinSet::new();
-    let mut ticks = tokio::time::interval(PERIOD);
+    let mut ticks = tokio::time::interval(period);
     loop {
         ticks.tick().await;
-        let question = client.get(&url).bearer_auth("lab");
+        let question = client.get(&url).bearer_auth("lab").header("accept", ACCEPT);
         let answers = Arc::clone(&answers);
         questions.spawn(async move {
             let asked = Instant::now();

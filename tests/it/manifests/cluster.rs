@@ -8,7 +8,7 @@ use k8s_openapi::ByteString;
 
 use super::chart::render;
 use super::files::{repository, text};
-use crate::support::control_plane::{Authorities, ControlPlane};
+use crate::support::control_plane::{Authorities, ControlPlane, Ways};
 use crate::support::pki::Authority;
 use crate::support::plimsoll::{Plimsoll, Start, wait_until};
 use crate::support::prometheus::FakePrometheus;
@@ -62,7 +62,7 @@ async fn control_plane(test: &str) -> Option<ControlPlane> {
     }
     let (front_proxy, users) = (Authority::new(), Authority::new());
     let authorities = Authorities { front_proxy: &front_proxy, users: &users };
-    let plane = ControlPlane::start_secured(test, authorities).await;
+    let plane = ControlPlane::start_whole(test, authorities, Ways::default()).await;
     if plane.is_none() {
         println!("(setup-envtest use -p path prints a directory with them, a kind node has them)");
     }
@@ -79,6 +79,8 @@ async fn a_real_api_server_takes_the_base_the_chart_and_the_examples() {
     let base = base.to_str().unwrap();
     kubectl.run(&["apply", "-k", base]);
     kubectl.run(&["apply", "-k", base, "--dry-run=server"]);
+    // A controller merges the role of the objects.
+    wait_until("our account may look at pods", async || kubectl.may("watch pods -A")).await;
     our_account_may_do_what_it_needs(&kubectl);
     the_program_runs_with_our_account_and_the_next_apply_keeps_what_it_wrote(
         &plane, &kubectl, base,
@@ -111,6 +113,9 @@ fn our_account_may_do_what_it_needs(kubectl: &Kubectl<'_>) {
         "create events.events.k8s.io -A",
         "patch events.events.k8s.io -A",
         "watch limitranges -A",
+        "watch deployments.apps -A",
+        "watch namespaces",
+        "watch controllerrevisions.apps -A",
         "watch secrets/plimsoll-certificates -n plimsoll",
         "create secrets/plimsoll-certificates -n plimsoll",
         "patch secrets/plimsoll-certificates -n plimsoll",

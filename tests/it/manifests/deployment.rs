@@ -37,7 +37,11 @@ pub(super) fn parse(pod: &Value) -> cli::serve::ServeArgs {
     let arguments = std::iter::once("plimsoll".to_owned()).chain(arguments(pod));
     match cli::parse(arguments).unwrap_or_else(|error| panic!("{error}")) {
         Program::Serve(invocation) => invocation.serve,
-        Program::Certs(_) | Program::Check(_) | Program::Crds | Program::Rules(_) => {
+        Program::Certs(_)
+        | Program::Check(_)
+        | Program::Crds
+        | Program::Rules(_)
+        | Program::Scan(_) => {
             panic!("it does not serve")
         }
     }

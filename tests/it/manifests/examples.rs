@@ -47,6 +47,21 @@ fn every_example_scales_on_a_metric_of_the_base_and_says_how_to_see_it() {
 }
 
 #[test]
+fn an_hpa_with_a_value_for_all_pods_waits_before_it_multiplies_again() {
+    let mut checked = 0;
+    for file in HPAS {
+        let hpa = document(&format!("manifests/examples/{file}"));
+        let metrics = hpa["spec"]["metrics"].as_array().unwrap();
+        if metrics.iter().any(|metric| metric["object"]["target"]["type"] == "Value") {
+            let window = &hpa["spec"]["behavior"]["scaleUp"]["stabilizationWindowSeconds"];
+            assert!(window.as_u64().is_some_and(|seconds| seconds >= 120), "{file}: {window}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 1);
+}
+
+#[test]
 fn the_parts_of_the_web_service_name_each_other() {
     let objects = resources("manifests/examples");
     let deployment = the(&objects, "Deployment");

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
-use kube::{Api, Client};
-use plimsoll::signals::crd::definitions;
+use plimsoll::cli::crds::definitions;
 use serde_json::{Value, json};
 
 use crate::support::control_plane::ControlPlane;
@@ -65,19 +65,38 @@ async fn an_api_server_takes_the_definitions_and_refuses_what_cannot_be() {
             "exactly one of series, perPod and total",
         ),
     ];
-    for (index, (spec, refusal)) in cases.into_iter().enumerate() {
-        let told = create(&client, index, &spec).await.err().unwrap_or_default();
-        assert!(told.contains(refusal) && told.is_empty() == refusal.is_empty(), "{spec}: {told}");
-    }
+    let signals = |kind: &ApiResource| Api::namespaced_with(client.clone(), "default", kind);
+    check("Signal", signals, &cases).await;
+    let of = |more: Value| {
+        let mut spec = json!({"reason": "until the upgrade", "expires": "2027-03-31"});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
+    let cases = [
+        (of(json!({"namespaces": ["shop"], "rules": ["memoryLimit"]})), ""),
+        (of(json!({})), "it would exempt everything"),
+        (of(json!({"names": ["*"]})), "it would exempt everything"),
+        (of(json!({"names": ["a"], "expires": "soon"})), "spec.expires"),
+        (of(json!({"names": ["a"], "reason": ""})), "spec.reason"),
+        (json!({"names": ["a"], "reason": "r"}), "reason and expires have to be there"),
+    ];
+    check("Exemption", |kind| Api::all_with(client.clone(), kind), &cases).await;
 }
 
-async fn create(client: &Client, index: usize, spec: &Value) -> Result<(), String> {
-    let kind = GroupVersionKind::gvk("plimsoll.dev", "v1alpha1", "Signal");
-    let signals: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), "default", &ApiResource::from_gvk(&kind));
-    let signal = json!({"apiVersion": "plimsoll.dev/v1alpha1", "kind": "Signal",
-        "metadata": {"name": format!("signal-{index}")}, "spec": spec});
-    let signal = serde_json::from_value(signal).unwrap();
-    let made = signals.create(&PostParams::default(), &signal).await;
-    made.map(drop).map_err(|error| error.to_string())
+/// Creates objects of a kind, each with what the refusal says; nothing where there is none.
+async fn check(
+    kind: &str,
+    api: impl Fn(&ApiResource) -> Api<DynamicObject>,
+    cases: &[(Value, &str)],
+) {
+    let gvk = GroupVersionKind::gvk("plimsoll.dev", "v1alpha1", kind);
+    let api = api(&ApiResource::from_gvk(&gvk));
+    for (index, (spec, refusal)) in cases.iter().enumerate() {
+        let object = json!({"apiVersion": "plimsoll.dev/v1alpha1", "kind": kind,
+            "metadata": {"name": format!("it-{index}")}, "spec": spec});
+        let object = serde_json::from_value(object).unwrap();
+        let made = api.create(&PostParams::default(), &object).await;
+        let told = made.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(told.contains(refusal) && told.is_empty() == refusal.is_empty(), "{spec}: {told}");
+    }
 }

@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
+    name: ServerName<'static>,
     roots: RootCertStore,
     tls: ClientConfig,
 }
@@ -73,7 +74,12 @@ impl Client {
         }
         let tls =
             ClientConfig::builder().with_root_certificates(roots.clone()).with_no_client_auth();
-        Self { address, roots, tls }
+        Self { address, name: ServerName::IpAddress(address.ip().into()), roots, tls }
+    }
+
+    /// The same client, which expects a certificate for this name.
+    pub(crate) fn with_name(self, name: &str) -> Self {
+        Self { name: ServerName::try_from(name.to_owned()).unwrap(), ..self }
     }
 
     /// The same client with a certificate, whoever signed it.
@@ -170,8 +176,7 @@ impl Client {
         let mut tls = self.tls.clone();
         tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let name = ServerName::IpAddress(self.address.ip().into());
-        TlsConnector::from(Arc::new(tls)).connect(name, stream).await.unwrap()
+        TlsConnector::from(Arc::new(tls)).connect(self.name.clone(), stream).await.unwrap()
     }
 }
 

@@ -24,6 +24,18 @@ pub(crate) struct Authorities<'a> {
     pub(crate) users: &'a Authority,
 }
 
+/// How a whole control plane works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways {
+    /// Whether the aggregator chooses an endpoint for each request, rather than leave the address
+    /// of a Service to kube-proxy, which chooses one for each connection.
+    pub(crate) routes_to_endpoints: bool,
+    /// What kube-controller-manager asks for, where it is asked for less than its default.
+    pub(crate) content_type: &'static str,
+    /// How often an HPA is looked at.
+    pub(crate) sync_period: Duration,
+}
+
 /// The control plane; it ends when it is dropped.
 pub(crate) struct ControlPlane {
     assets: PathBuf,
@@ -34,6 +46,16 @@ pub(crate) struct ControlPlane {
     etcd: Child,
     api: Child,
     controllers: Option<Child>,
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self {
+            routes_to_endpoints: true,
+            content_type: "application/vnd.kubernetes.protobuf",
+            sync_period: Duration::from_secs(2),
+        }
+    }
 }
 
 impl Drop for ControlPlane {
@@ -60,20 +82,23 @@ impl ControlPlane {
 
     /// The same with the aggregation layer and kube-controller-manager, whose HPA controller is
     /// fast.
-    pub(crate) async fn start_whole(test: &str, authorities: Authorities<'_>) -> Option<Self> {
+    pub(crate) async fn start_whole(
+        test: &str,
+        authorities: Authorities<'_>,
+        ways: Ways,
+    ) -> Option<Self> {
         let mut plane = Self::start_with(test, &["kube-controller-manager"], |dir| {
             let proxy = authorities.front_proxy.client("front-proxy-client", "", |_| ());
             let mut flags = secured(dir, &authorities);
             flags.extend([
                 file_flag(dir, "--proxy-client-cert-file", "front-proxy.crt", &proxy.cert),
                 file_flag(dir, "--proxy-client-key-file", "front-proxy.key", &proxy.key),
-                // Else it asks the addresses of Services, and nobody here routes those.
-                "--enable-aggregator-routing=true".to_owned(),
+                format!("--enable-aggregator-routing={}", ways.routes_to_endpoints),
             ]);
             flags
         })
         .await?;
-        plane.controllers = Some(plane.start_controllers());
+        plane.controllers = Some(plane.start_controllers(ways));
         Some(plane)
     }
 
@@ -142,7 +167,7 @@ impl ControlPlane {
         self.ready().await;
     }
 
-    fn start_controllers(&self) -> Child {
+    fn start_controllers(&self, ways: Ways) -> Child {
         let dir = self.dir.path();
         let file = |name: &str| dir.join(name).to_str().unwrap().to_owned();
         std::fs::write(dir.join("controllers"), self.kubeconfig("controllers")).unwrap();
@@ -151,7 +176,8 @@ impl ControlPlane {
             .args(["--kubeconfig", &file("controllers"), "--secure-port=0", "--leader-elect=false"])
             .args(["--use-service-account-credentials"])
             .args(["--service-account-private-key-file", &file("sa.key")])
-            .arg("--horizontal-pod-autoscaler-sync-period=2s")
+            .args(["--kube-api-content-type", ways.content_type])
+            .arg(format!("--horizontal-pod-autoscaler-sync-period={:?}", ways.sync_period))
             .arg("--horizontal-pod-autoscaler-downscale-stabilization=5s")
             .arg("--horizontal-pod-autoscaler-initial-readiness-delay=1s")
             .arg("--horizontal-pod-autoscaler-cpu-initialization-period=1s");
@@ -163,6 +189,14 @@ impl ControlPlane {
         let log = std::fs::read_to_string(self.dir.path().join("controllers.log")).unwrap();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// What kube-apiserver has complained of so far about the APIs of metrics.
+    pub(crate) fn errors_of_the_aggregator(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.dir.path().join("apiserver.log")).unwrap();
+        let errors =
+            log.lines().filter(|line| line.starts_with('E') && line.contains("metrics.k8s.io"));
+        errors.map(str::to_owned).collect()
     }
 
     async fn ready(&self) {
@@ -232,13 +266,14 @@ fn start_api(assets: &Path, dir: &Path, etcd_port: u16, port: u16, security: &[S
         .args(["--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1"])
         .args(["--secure-port", &port.to_string(), "--cert-dir", &file("certs")])
         .args(["--token-auth-file", &file("tokens.csv")])
-        .args(security)
         .args(["--service-account-key-file", &file("sa.pub")])
         .args(["--service-account-signing-key-file", &file("sa.key")])
         .args(["--service-account-issuer", "https://kubernetes.default.svc"])
         .args(["--service-cluster-ip-range", "10.0.0.0/24", "--endpoint-reconciler-type", "none"])
+        .args(["--disable-admission-plugins", "ServiceAccount"])
         // It reaches a Service by its EndpointSlice, without a kube-proxy.
-        .args(["--disable-admission-plugins", "ServiceAccount", "--enable-aggregator-routing"]);
+        .arg("--enable-aggregator-routing=true")
+        .args(security);
     spawn(command, dir, "apiserver.log")
 }
 

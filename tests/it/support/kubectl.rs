@@ -17,6 +17,14 @@ pub(crate) struct Kubectl {
     home: TempDir,
 }
 
+/// What kubectl has printed.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) success: bool,
+    pub(crate) output: String,
+    pub(crate) errors: String,
+}
+
 impl Kubectl {
     /// `None`, with a line that says so, where it is not installed.
     pub(crate) fn new(kubeconfig: &str) -> Option<Self> {
@@ -31,6 +39,12 @@ impl Kubectl {
 
     /// What it prints; its complaint where it fails.
     pub(crate) async fn attempt(&self, arguments: &str, input: &str) -> Result<String, String> {
+        let Said { success, output, errors } = self.say(arguments, input).await;
+        if success { Ok(output) } else { Err(errors) }
+    }
+
+    /// All that it prints, warnings among it.
+    pub(crate) async fn say(&self, arguments: &str, input: &str) -> Said {
         let mut child = Command::new("kubectl")
             .args(arguments.split_whitespace())
             .env("KUBECONFIG", self.home.path().join("kubeconfig"))
@@ -45,7 +59,8 @@ impl Kubectl {
         let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
         let output = output.unwrap_or_else(|_| panic!("kubectl {arguments} does not end")).unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap().trim().to_owned();
-        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+        let success = output.status.success();
+        Said { success, output: text(output.stdout), errors: text(output.stderr) }
     }
 
     /// What it prints.

@@ -11,7 +11,7 @@ use crate::model::quantity::Quantity;
 const MAX_SHOWN: usize = 40;
 
 #[derive(Clone, Copy)]
-pub(in crate::admission) struct At<'a> {
+pub(crate) struct At<'a> {
     value: &'a Value,
     parent: Option<&'a Self>,
     step: Step<'a>,
@@ -24,15 +24,15 @@ enum Step<'a> {
 }
 
 impl<'a> At<'a> {
-    pub(in crate::admission) fn root(value: &'a Value) -> Self {
+    pub(crate) fn root(value: &'a Value) -> Self {
         Self { value, parent: None, step: Step::Key("object") }
     }
 
-    pub(in crate::admission) fn value(&self) -> &'a Value {
+    pub(crate) fn value(&self) -> &'a Value {
         self.value
     }
 
-    pub(in crate::admission) fn error(&self, what: impl Into<String>) -> Unreadable {
+    pub(crate) fn error(&self, what: impl Into<String>) -> Unreadable {
         Unreadable { path: self.to_string(), what: what.into() }
     }
 
@@ -53,20 +53,17 @@ impl<'a> At<'a> {
     }
 
     /// A field; `None` where it is absent or null, which Kubernetes takes for the same.
-    pub(in crate::admission) fn get<'b>(
-        &'b self,
-        key: &'b str,
-    ) -> Result<Option<At<'b>>, Unreadable> {
+    pub(crate) fn get<'b>(&'b self, key: &'b str) -> Result<Option<At<'b>>, Unreadable> {
         let value = self.map()?.get(key).filter(|value| !value.is_null());
         Ok(value.map(|value| At { value, parent: Some(self), step: Step::Key(key) }))
     }
 
-    pub(in crate::admission) fn need<'b>(&'b self, key: &'b str) -> Result<At<'b>, Unreadable> {
+    pub(crate) fn need<'b>(&'b self, key: &'b str) -> Result<At<'b>, Unreadable> {
         self.get(key)?.ok_or_else(|| self.error(format!("`{key}` is missing")))
     }
 
     /// The entries of an object.
-    pub(in crate::admission) fn entries<'b>(
+    pub(crate) fn entries<'b>(
         &'b self,
     ) -> Result<impl Iterator<Item = (&'a str, At<'b>)>, Unreadable> {
         Ok(self.map()?.iter().map(|(key, value)| {
@@ -75,26 +72,26 @@ impl<'a> At<'a> {
     }
 
     /// The items of a list.
-    pub(in crate::admission) fn items(&self) -> Result<impl Iterator<Item = At<'_>>, Unreadable> {
+    pub(crate) fn items(&self) -> Result<impl Iterator<Item = At<'_>>, Unreadable> {
         let items = self.value.as_array().ok_or_else(|| self.expected("a list"))?;
         let at = |(index, value)| At { value, parent: Some(self), step: Step::Index(index) };
         Ok(items.iter().enumerate().map(at))
     }
 
-    pub(in crate::admission) fn text(&self) -> Result<&'a str, Unreadable> {
+    pub(crate) fn text(&self) -> Result<&'a str, Unreadable> {
         self.value.as_str().ok_or_else(|| self.expected("a text"))
     }
 
-    pub(in crate::admission) fn number(&self) -> Result<i64, Unreadable> {
+    pub(crate) fn number(&self) -> Result<i64, Unreadable> {
         self.value.as_i64().ok_or_else(|| self.expected("a whole number"))
     }
 
-    pub(in crate::admission) fn flag(&self) -> Result<bool, Unreadable> {
+    pub(crate) fn flag(&self) -> Result<bool, Unreadable> {
         self.value.as_bool().ok_or_else(|| self.expected("true or false"))
     }
 
     /// A quantity, which may be written as a number too.
-    pub(in crate::admission) fn quantity(&self) -> Result<Quantity, Unreadable> {
+    pub(crate) fn quantity(&self) -> Result<Quantity, Unreadable> {
         let read = |text: &str| {
             let shown: String = text.chars().take(MAX_SHOWN).collect();
             Quantity::parse(text).map_err(|error| self.error(format!("{shown:?}: {error}")))
@@ -107,7 +104,7 @@ impl<'a> At<'a> {
     }
 
     /// The text of a field; empty where it is absent.
-    pub(in crate::admission) fn text_of(&self, key: &str) -> Result<Box<str>, Unreadable> {
+    pub(crate) fn text_of(&self, key: &str) -> Result<Box<str>, Unreadable> {
         Ok(self.get(key)?.map(|at| at.text().map(Box::from)).transpose()?.unwrap_or_default())
     }
 }

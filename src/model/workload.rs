@@ -17,7 +17,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::Value;
 
-pub(super) use at::At;
+pub(crate) use at::At;
 
 use crate::model::policy::{Amounts, ProbeKind, Template};
 use crate::model::quantity::Quantity;

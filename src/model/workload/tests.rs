@@ -139,7 +139,7 @@ fn a_template_has_the_same_fingerprint_wherever_it_stands() {
 }
 
 /// JSON with the keys of a pod in all the wrong places.
-pub(in crate::admission) fn hostile() -> impl Strategy<Value = Value> {
+pub(crate) fn hostile() -> impl Strategy<Value = Value> {
     let key = prop::sample::select(vec![
         "metadata",
         "spec",
