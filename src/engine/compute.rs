@@ -146,6 +146,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                 Err(error) => computed.push((Arc::clone(namespace), Err(error))),
             }
         }
+        table.forget();
         for (source, group) in groups {
             computed.extend(match source {
                 Source::Series(served) => {

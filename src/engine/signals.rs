@@ -44,6 +44,13 @@ const MAX_HALVINGS: usize = 16;
 #[derive(Debug, Default)]
 pub struct Memory(HashMap<Arc<str>, Remembered>);
 
+impl Memory {
+    /// Forgets the namespaces that nobody is interested in any more.
+    pub(super) fn keep(&mut self, wanted: &[Arc<str>]) {
+        self.0.retain(|namespace, _| wanted.binary_search(namespace).is_ok());
+    }
+}
+
 /// What a signal remembers of the objects of a namespace.
 #[derive(Debug)]
 struct Remembered {
