@@ -93,8 +93,31 @@ fn info() -> Value {
 fn paths(version: GroupVersion) -> Value {
     match version {
         GroupVersion::Insight => insight::paths(),
-        _ => json!({}),
+        GroupVersion::Resource => {
+            let pods = "namespaces/{namespace}/pods";
+            json!({
+                path(version, "nodes"): operation(version, "list", "NodeMetrics"),
+                path(version, "nodes/{name}"): operation(version, "get", "NodeMetrics"),
+                path(version, "pods"): operation(version, "list", "PodMetrics"),
+                path(version, pods): operation(version, "list", "PodMetrics"),
+                path(version, &format!("{pods}/{{name}}")):
+                    operation(version, "get", "PodMetrics"),
+            })
+        }
+        GroupVersion::Custom(_) | GroupVersion::External => json!({}),
     }
+}
+
+fn path(version: GroupVersion, rest: &str) -> String {
+    format!("/apis/{}/{rest}", version.api_version())
+}
+
+fn operation(version: GroupVersion, action: &str, item: &str) -> Value {
+    json!({ "get": {
+        "responses": { "200": { "description": "OK" } },
+        "x-kubernetes-action": action,
+        "x-kubernetes-group-version-kind": kind(version, item),
+    } })
 }
 
 /// The schemas of a group version, and the paths of what has a fixed name.

@@ -2,9 +2,11 @@
 //! `hack/test --cluster KUBECONFIG`.
 //!
 //! The API server takes everything that we ship; the account that is shipped is made for real, and
-//! the binary runs with it here, outside of the cluster. No APIService is made, so that nobody in
-//! the cluster is led to a process that the API server cannot reach. The namespace `plimsoll` must
-//! not exist; everything that is made is deleted at the end.
+//! the binary runs with it here, outside of the cluster. Only where it is known at which address the
+//! API server reaches this machine are APIServices made, so that nobody in the cluster is led to
+//! nowhere. The namespace `plimsoll` must not exist; everything that is made is deleted at the end.
+
+mod registered;
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -19,6 +21,9 @@ use crate::support::prometheus::{Answer, FakePrometheus};
 
 /// The variable that names the administrator's kubeconfig.
 const KUBECONFIG: &str = "PLIMSOLL_TEST_KUBECONFIG";
+
+/// The variable that names an address of this machine that the API server reaches.
+const ADDRESS: &str = "PLIMSOLL_TEST_ADDRESS";
 
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
 
@@ -49,9 +54,9 @@ struct Made {
 }
 
 impl Made {
-    async fn make(kubectl: &Kubectl, kubeconfig: String, objects: &[Value]) -> Self {
+    async fn make(kubectl: &Kubectl, kubeconfig: &str, objects: &[Value]) -> Self {
         let objects = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
-        let made = Self { kubeconfig, objects };
+        let made = Self { kubeconfig: kubeconfig.to_owned(), objects };
         kubectl.create(&made.objects).await;
         made
     }
@@ -81,15 +86,23 @@ async fn what_is_shipped_works_in_the_cluster_at_hand() {
 
     let base = kubectl.run(&format!("kustomize {MANIFESTS}/base")).await;
     let base: Vec<Value> = serde_saphyr::from_multiple(&base).unwrap();
-    let (account, others): (Vec<_>, Vec<_>) =
+    let (account, mut others): (Vec<_>, Vec<_>) =
         base.into_iter().partition(|object| ACCOUNT.iter().any(|kind| object["kind"] == *kind));
     assert!(others.iter().any(|object| object["kind"] == "Deployment"));
-    let _made = Made::make(&kubectl, path, &account).await;
+    let _made = Made::make(&kubectl, &path, &account).await;
     kubectl.run(&format!("apply --dry-run=server -k {MANIFESTS}/base")).await;
     kubectl
         .run(&format!("apply --dry-run=server -f {MANIFESTS}/components/admission/validating.yaml"))
         .await;
     our_account_serves_those_who_may(&kubectl).await;
+    match std::env::var(ADDRESS) {
+        Ok(address) if !address.is_empty() => {
+            others.retain(|object| object["kind"] == "APIService");
+            let cluster = registered::Cluster { kubectl: &kubectl, kubeconfig: &path };
+            registered::an_autoscaler_scales(cluster, address.parse().unwrap(), others).await;
+        }
+        _ => println!("skipped: no address to register: hack/test --cluster KUBECONFIG ADDRESS"),
+    }
 }
 
 async fn our_account_serves_those_who_may(kubectl: &Kubectl) {

@@ -4,6 +4,7 @@
 //! Each test has a control plane, which serves all that is asked in it, one after the other; nothing
 //! but a kubelet and kube-proxy is made up. Numbers are printed with `--no-capture`.
 
+mod cases;
 mod objects;
 mod outage;
 mod probe;
@@ -37,11 +38,13 @@ const GET_HPAS: &str = "get hpa -n shop -o json";
 const QUEUE: &str = "queue_messages_ready.external.metrics.k8s.io";
 
 /// The applications; each has an HPA with another metric, of which a replica is to have 10.
-const APPS: [&str; 5] = ["by-pods", "by-value", "by-average", "by-queue", "by-cpu"];
+const APPS: [&str; 7] =
+    ["by-pods", "by-value", "by-average", "by-deployment", "by-namespace", "by-queue", "by-cpu"];
 
 /// Applications whose metric vanishes: that of the pods, and that of the Service.
 const VANISHING: [&str; 2] = ["vanishing-pods", "vanishing-service"];
 
+/// Cases 136 and 137, and what ends and restarts do to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_real_cluster_scales_on_our_metrics() {
     let ways = Ways { routes_to_endpoints: false, ..Ways::default() };

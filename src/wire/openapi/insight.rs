@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{kind, timestamp};
+use super::{kind, operation, path, timestamp};
 use crate::wire::GroupVersion;
 
 pub(super) fn schemas() -> BTreeMap<&'static str, Value> {
@@ -84,17 +84,10 @@ fn count(description: &str) -> Value {
 /// kubectl finds the kind of a resource by the path of its list.
 pub(super) fn paths() -> Value {
     let version = GroupVersion::Insight;
-    let path = |rest: &str| format!("/apis/{}/{rest}", version.api_version());
-    let operation = |action: &str| {
-        json!({ "get": {
-            "responses": { "200": { "description": "OK" } },
-            "x-kubernetes-action": action,
-            "x-kubernetes-group-version-kind": kind(version, "Decision"),
-        } })
-    };
+    let operation = |action: &str| operation(version, action, "Decision");
     json!({
-        path("decisions"): operation("list"),
-        path("namespaces/{namespace}/decisions"): operation("list"),
-        path("namespaces/{namespace}/decisions/{name}"): operation("get"),
+        path(version, "decisions"): operation("list"),
+        path(version, "namespaces/{namespace}/decisions"): operation("list"),
+        path(version, "namespaces/{namespace}/decisions/{name}"): operation("get"),
     })
 }

@@ -33,13 +33,24 @@ pub(crate) fn service(app: &str) -> Value {
 pub(crate) fn hpa(app: &str) -> Value {
     let average = json!({"type": "AverageValue", "averageValue": "10"});
     let service = json!({"apiVersion": "v1", "kind": "Service", "name": app});
-    let object = |metric: &str, target: Value| {
+    let object = |described: Value, metric: &str, target: Value| {
         json!({"type": "Object", "object": {
-            "describedObject": service, "metric": {"name": metric}, "target": target}})
+            "describedObject": described, "metric": {"name": metric}, "target": target}})
     };
     let metric = match app {
-        "by-value" => object("http_requests_per_replica", json!({"type": "Value", "value": "10"})),
-        "by-average" | "vanishing-service" => object("http_requests_per_second", average),
+        "by-value" => {
+            let target = json!({"type": "Value", "value": "10"});
+            object(service, "http_requests_per_replica", target)
+        }
+        "by-average" | "vanishing-service" => object(service, "http_requests_per_second", average),
+        "by-deployment" => {
+            let described = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": app});
+            object(described, "orders", average)
+        }
+        "by-namespace" => {
+            let described = json!({"apiVersion": "v1", "kind": "Namespace", "name": NAMESPACE});
+            object(described, "sales", average)
+        }
         _ if app.contains("queue") => json!({"type": "External", "external": {
             "metric": {"name": "queue_messages_ready", "selector": {"matchLabels": {"queue": app}}},
             "target": average}}),
@@ -75,6 +86,8 @@ pub(crate) fn metric_of(app: &str) -> String {
         "by-average" | "vanishing-service" => {
             format!("{CUSTOM}/services/{app}/http_requests_per_second")
         }
+        "by-deployment" => format!("{CUSTOM}/deployments.apps/{app}/orders"),
+        "by-namespace" => format!("{CUSTOM}/metrics/sales"),
         "by-cpu" => format!("{RESOURCE}/pods?labelSelector=app%3D{app}"),
         "by-queue" => format!("{EXTERNAL}/queue_messages_ready?labelSelector=queue%3D{app}"),
         _ => format!("{CUSTOM}/pods/*/http_requests_per_second?labelSelector=app%3D{app}"),

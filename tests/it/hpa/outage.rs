@@ -43,6 +43,8 @@ async fn case_141_kubectl_shows_what_there_is(world: &World) {
         })
         .await;
     assert!(kubectl.run("explain decisions.status.replicas").await.contains("<integer>"));
+    let usage = kubectl.run("explain pods --api-version=metrics.k8s.io/v1beta1").await;
+    assert!(usage.contains("KIND:       PodMetrics") && usage.contains("window"), "{usage}");
     let described = kubectl.run(&format!("describe hpa {APP} -n shop")).await;
     assert!(described.contains("\"http_requests_per_second\" on pods"), "{described}");
     let active = "jsonpath={.status.conditions[?(@.type==\"ScalingActive\")].status}=True";

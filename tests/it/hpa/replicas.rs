@@ -6,6 +6,7 @@
 //! endpoints of a slice share.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub(crate) struct Replicas {
     /// Where each replica serves and where it says whether it is ready.
     places: Arc<Mutex<Vec<Place>>>,
     client: Client,
+    /// How many the balancer has led to a replica.
+    connections: Arc<AtomicUsize>,
     tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -64,9 +67,16 @@ struct Place {
 impl Replicas {
     /// Starts two.
     pub(crate) async fn start(setup: Setup, client: Client) -> Self {
-        let (places, tasks) = (Arc::default(), Vec::new());
-        let mut replicas =
-            Self { setup, running: Vec::new(), started: 0, port: 0, places, client, tasks };
+        let mut replicas = Self {
+            setup,
+            running: Vec::new(),
+            started: 0,
+            port: 0,
+            places: Arc::default(),
+            client,
+            connections: Arc::default(),
+            tasks: Vec::new(),
+        };
         replicas.add().await;
         replicas.add().await;
         replicas
@@ -150,9 +160,14 @@ impl Replicas {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let ready = Arc::<Mutex<Vec<Place>>>::default();
-        self.spawn(balance(listener, Arc::clone(&ready)));
+        self.spawn(balance(listener, Arc::clone(&ready), Arc::clone(&self.connections)));
         self.follow_in(Front::Balancer(ready));
         port
+    }
+
+    /// How many connections have been opened through the balancer.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     fn follow_in(&mut self, front: Front) {
@@ -210,7 +225,11 @@ fn endpoints(ready: &[Place]) -> Value {
 }
 
 /// Leads each connection to the next of those that are ready; connections stay where they are.
-async fn balance(listener: TcpListener, chosen_from: Arc<Mutex<Vec<Place>>>) {
+async fn balance(
+    listener: TcpListener,
+    chosen_from: Arc<Mutex<Vec<Place>>>,
+    connections: Arc<AtomicUsize>,
+) {
     let mut turn = 0;
     loop {
         let (mut client, _) = listener.accept().await.unwrap();
@@ -221,6 +240,7 @@ async fn balance(listener: TcpListener, chosen_from: Arc<Mutex<Vec<Place>>>) {
         };
         // Without an endpoint the connection is closed, as kube-proxy refuses it.
         if let Some(Place { secure, .. }) = chosen {
+            connections.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {
                 if let Ok(mut server) = TcpStream::connect(secure).await {
                     copy_bidirectional(&mut client, &mut server).await.ok();

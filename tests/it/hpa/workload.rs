@@ -40,7 +40,7 @@ struct State {
     counted: Instant,
     /// Requests per second.
     loads: BTreeMap<String, f64>,
-    /// Applications without metrics.
+    /// Applications, and pods, without metrics.
     silent: BTreeSet<String>,
     /// The requests that each Ready pod has served, by application and name.
     served: BTreeMap<(String, String), f64>,
@@ -72,9 +72,21 @@ impl Workload {
         state.loads.insert(app.to_owned(), load);
     }
 
-    /// Takes away the metrics of an application.
-    pub(crate) fn silence(&self, app: &str) {
-        self.state.lock().unwrap().silent.insert(app.to_owned());
+    /// Takes away the metrics of an application, or of a pod.
+    pub(crate) fn silence(&self, app_or_pod: &str) {
+        self.state.lock().unwrap().silent.insert(app_or_pod.to_owned());
+    }
+
+    /// Gives them back.
+    pub(crate) fn unsilence(&self, app_or_pod: &str) {
+        self.state.lock().unwrap().silent.remove(app_or_pod);
+    }
+
+    /// A Ready pod of an application.
+    pub(crate) fn any_pod(&self, app: &str) -> String {
+        let state = self.state.lock().unwrap();
+        let (_, pod) = state.served.keys().find(|(of, _)| of == app).unwrap();
+        pod.clone()
     }
 
     /// How many Ready pods an application has.
@@ -123,7 +135,7 @@ impl State {
         writeln!(page, "container_cpu_usage_seconds_total{{{labels}}} {node}").unwrap();
         writeln!(page, "container_memory_working_set_bytes{{{labels}}} 2147483648").unwrap();
         for ((app, pod), served) in &self.served {
-            if self.silent.contains(app) {
+            if self.silent.contains(app) || self.silent.contains(pod) {
                 continue;
             }
             let labels = format!("namespace=\"{NAMESPACE}\",pod=\"{pod}\"");
@@ -136,6 +148,11 @@ impl State {
         for (app, load) in &self.loads {
             let labels = format!("namespace=\"{NAMESPACE}\",queue=\"{app}\"");
             writeln!(page, "queue_messages_ready{{{labels}}} {load}").unwrap();
+            let labels = format!("namespace=\"{NAMESPACE}\",deployment=\"{app}\"");
+            writeln!(page, "orders{{{labels}}} {load}").unwrap();
+        }
+        if let Some(load) = self.loads.get("by-namespace") {
+            writeln!(page, "sales{{namespace=\"{NAMESPACE}\"}} {load}").unwrap();
         }
         page
     }

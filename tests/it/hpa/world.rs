@@ -44,6 +44,11 @@ impl World {
     /// Starts it all with two replicas of ours and waits until the APIs are available; `None`, and
     /// a line that says so, where something is not installed.
     pub(crate) async fn start(test: &str, ways: Ways) -> Option<Self> {
+        Self::start_with(test, ways, "").await
+    }
+
+    /// The same with an object in the namespace of ours that is there before we are.
+    pub(crate) async fn start_with(test: &str, ways: Ways, before: &str) -> Option<Self> {
         let (front_proxy, users) = (Authority::new(), Authority::new());
         let authorities = Authorities { front_proxy: &front_proxy, users: &users };
         let plane = ControlPlane::start_whole(test, authorities, ways).await?;
@@ -53,6 +58,9 @@ impl World {
         kubectl.run(&format!("create --validate=false -k {MANIFESTS}")).await;
         kubectl.run(&format!("create namespace {NAMESPACE}")).await;
         kubectl.create(NODE).await;
+        if !before.is_empty() {
+            kubectl.create(before).await;
+        }
         let token = kubectl.run("create token plimsoll -n plimsoll").await;
         let setup = Setup {
             kubeconfig: plane.kubeconfig(&token),
