@@ -123,9 +123,8 @@ impl<B: Backend, I: Inventory> Recorder<B, I> {
                     return Some(namespace);
                 }
             }
-            match timeout(LOOK, self.wishes.recv()).await {
-                Ok(wish) => return wish,
-                Err(_) => {}
+            if let Ok(wish) = timeout(LOOK, self.wishes.recv()).await {
+                return wish;
             }
         }
     }

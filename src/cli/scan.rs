@@ -48,7 +48,7 @@ pub struct ScanArgs {
     /// How findings are printed.
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     output: Output,
-    /// Write a PolicyReport (wgpolicyk8s.io/v1alpha2) named plimsoll into each namespace.
+    /// Write a `PolicyReport` (wgpolicyk8s.io/v1alpha2) named plimsoll into each namespace.
     #[arg(long)]
     policy_reports: bool,
 }
@@ -282,10 +282,9 @@ fn text(namespaces: &Namespaces) -> String {
         }
     }
     let places = namespaces.len();
-    text.push_str(&format!(
+    text + &format!(
         "{all} objects in {places} namespaces: {refused} would be refused, {warned} warned about\n"
-    ));
-    text
+    )
 }
 
 fn as_json(namespaces: &Namespaces) -> Value {

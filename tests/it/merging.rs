@@ -36,7 +36,7 @@ async fn merged_and_unmerged_plans_give_the_same_answers() {
             return;
         };
         let rules = rules::rules(&mut dice, RULES);
-        let engines = TwoEngines::start(prometheus.url(), &rules);
+        let engines = TwoEngines::start(&prometheus.url(), &rules);
         let demands = questions::demands(&mut dice, RULES);
         let (merged, alone) = engines.ask(&demands).await;
         let mut wrong = Vec::new();

@@ -173,14 +173,14 @@ mod tests {
         sample(&[(label, name), ("owner_kind", kind), ("owner_name", owner)], 1.0)
     }
 
-    fn folded(samples: Samples) -> Namespace {
-        let owners = Owners::new(&samples, "shop", None);
-        fold(&samples, &owners, WEEK, NOW)
+    fn folded(samples: &Samples) -> Namespace {
+        let owners = Owners::new(samples, "shop", None);
+        fold(samples, &owners, WEEK, NOW)
     }
 
     #[test]
     fn pods_of_all_revisions_make_the_history_of_their_deployment() {
-        let namespace = folded(Samples::from([
+        let namespace = folded(&Samples::from([
             (Measure::MemoryPeak, vec![app("web-1-a", 100.0), app("web-2-b", 300.0)]),
             (Measure::MemoryP99, vec![app("web-1-a", 90.0), app("web-2-b", 200.0)]),
             (Measure::CpuP99, vec![app("web-1-a", 0.5), app("web-2-b", f64::NAN)]),
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_bare_pod_is_its_own_workload_and_a_pod_of_nobody_knows_whom_is_left_out() {
-        let namespace = folded(Samples::from([
+        let namespace = folded(&Samples::from([
             (Measure::Samples, vec![app("bare", 5.0), app("unknown", 5.0), app("idle", 0.0)]),
             (
                 Measure::PodOwners,

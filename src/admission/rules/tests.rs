@@ -24,7 +24,7 @@ fn found(rule: Rule, policy: Policy, container: &Value, history: Option<&History
         .collect()
 }
 
-fn with_probes(probes: Value) -> Value {
+fn with_probes(probes: &Value) -> Value {
     let mut container = json!({"name": "app", "ports": [{"name": "http", "containerPort": 8080}]});
     container.as_object_mut().unwrap().extend(probes.as_object().unwrap().clone());
     container
@@ -34,7 +34,7 @@ fn with_probes(probes: Value) -> Value {
 fn a_handler_that_is_not_on_the_list_is_found() {
     let mut policy = Policy::default();
     policy.probes[1].handlers = vec!["httpGet".into(), "grpc".into()];
-    let container = with_probes(json!({
+    let container = with_probes(&json!({
         "readinessProbe": {"exec": {"command": ["true"]}},
         "livenessProbe": {"exec": {"command": ["true"]}},
     }));
@@ -51,7 +51,7 @@ fn numbers_out_of_range_are_found_with_the_defaults_that_count() {
     ranges.insert("periodSeconds".into(), (Some(5), Some(30)));
     ranges.insert("timeoutSeconds".into(), (Some(2), None));
     let said = |readiness: Value| {
-        let container = with_probes(json!({"readinessProbe": readiness}));
+        let container = with_probes(&json!({"readinessProbe": readiness}));
         found(Rule::ProbeRange, policy.clone(), &container, None)
     };
     assert_eq!(
@@ -70,7 +70,7 @@ fn numbers_out_of_range_are_found_with_the_defaults_that_count() {
 #[test]
 fn a_timeout_beyond_the_period_and_a_command_with_the_default_timeout_are_found() {
     let said = |probe: Value| {
-        let container = with_probes(json!({"readinessProbe": probe}));
+        let container = with_probes(&json!({"readinessProbe": probe}));
         found(Rule::ProbeTiming, Policy::default(), &container, None)
     };
     let http = json!({"httpGet": {"port": 80}, "periodSeconds": 10, "timeoutSeconds": 10});
@@ -89,7 +89,7 @@ fn liveness_that_kills_before_the_start_is_done_is_found() {
     let readiness = json!({"httpGet": {"port": 80}, "initialDelaySeconds": 60});
     let rule = Rule::LivenessDuringStart;
     let said = |probes: Value, history: Option<&History>| {
-        found(rule, Policy::default(), &with_probes(probes), history)
+        found(rule, Policy::default(), &with_probes(&probes), history)
     };
     let both = json!({"livenessProbe": liveness, "readinessProbe": readiness});
     let told = said(both.clone(), None);
@@ -128,7 +128,7 @@ fn no_number_makes_a_rule_panic() {
         let probe = json!({"httpGet": {"port": number}, "initialDelaySeconds": number,
             "periodSeconds": number, "timeoutSeconds": number, "failureThreshold": number,
             "successThreshold": number});
-        let container = with_probes(json!({"livenessProbe": probe, "readinessProbe": probe}));
+        let container = with_probes(&json!({"livenessProbe": probe, "readinessProbe": probe}));
         for rule in Rule::ALL {
             let _findings = found(*rule, Policy::default(), &container, None);
         }

@@ -121,6 +121,7 @@ impl Cluster {
         self.revisions.get_or_init(|| RevisionKind::ALL.map(|kind| inventory.revisions(kind)))
     }
 
+    #[expect(clippy::option_option, reason = "of another kind, or of this one and not known yet")]
     fn outlines_of(&self, api_version: &str, kind: &str) -> Option<Option<Arc<Objects<Outline>>>> {
         let [deployments, stateful_sets] = self.outlines();
         let kind = OutlineKind::parse(kind).filter(|_| group(api_version) == "apps")?;

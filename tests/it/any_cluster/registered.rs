@@ -88,9 +88,10 @@ fn data() -> String {
     let now = Timestamp::now().as_second();
     let mut text = String::new();
     for (name, label) in [("orders", "deployment"), ("queue_messages_ready", "queue")] {
-        text += &format!("# TYPE {name} gauge\n");
+        text.extend(["# TYPE ", name, " gauge\n"]);
         for time in (now - 300..now + 300).step_by(15) {
-            text += &format!("{name}{{namespace=\"{NAMESPACE}\",{label}=\"web\"}} 20 {time}\n");
+            let sample = format!("{name}{{namespace=\"{NAMESPACE}\",{label}=\"web\"}} 20 {time}\n");
+            text.push_str(&sample);
         }
     }
     text + "# EOF\n"

@@ -38,7 +38,7 @@ pub(super) struct TwoEngines {
 }
 
 impl TwoEngines {
-    pub(super) fn start(url: Url, rules: &Rules) -> Self {
+    pub(super) fn start(url: &Url, rules: &Rules) -> Self {
         let config = config::parse("config.yaml", &rules.config)
             .unwrap_or_else(|error| panic!("{error}\n{}", rules.config));
         let labels = ["namespace", "pod", "service", "code"].map(str::to_owned).into();
@@ -168,7 +168,9 @@ impl Backend for Past {
         match &mut result {
             QueryResult::Scalar(point) => point.timestamp += self.since,
             QueryResult::Vector(samples) => {
-                samples.iter_mut().for_each(|sample| sample.point.timestamp += self.since);
+                for sample in samples.iter_mut() {
+                    sample.point.timestamp += self.since;
+                }
             }
         }
         Ok(result)
