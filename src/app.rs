@@ -5,6 +5,8 @@
 //! sentence. Then it serves until the end comes, in the order of [`crate::serve::shutdown`].
 
 mod admission;
+mod answers;
+mod backends;
 mod certificates;
 mod exemptions;
 mod lease;
@@ -21,43 +23,37 @@ use http::Request;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::backends::Ground;
 use self::lease::Leadership;
 use self::reports::Reports;
 use crate::admin::Admin;
 use crate::apiserver::ApiServer;
 use crate::apiserver::access::{Access, ClusterAccess};
 use crate::cli::Invocation;
-use crate::cli::serve::{KubernetesArgs, PrometheusArgs, ServeArgs, Settings};
+use crate::cli::serve::{KubernetesArgs, ServeArgs, Settings};
 use crate::cluster::authn::Authenticator;
 use crate::cluster::authz::Authorizer;
 use crate::cluster::file::FileInventory;
 use crate::cluster::watch::WatchInventory;
 use crate::cluster::{self, AnyInventory, client};
 use crate::config::Config;
-use crate::engine::discovery::{Discovery, Schedule};
-use crate::engine::{self, Engine, refresh};
+use crate::engine::discovery::Schedule;
+use crate::engine::{self, Engine};
 use crate::model::custom::CustomKind;
-use crate::prometheus::{Backends, Definition};
-use crate::promql::rule::DEFAULT_BACKEND;
-use crate::serve::health::{Health, Pending};
+use crate::prometheus::Backends;
+use crate::serve::health::Health;
 use crate::serve::shutdown::Shutdown;
 use crate::serve::{Context, Limits, Listener, Peer};
+use crate::signals::resolve::Resolved;
 use crate::tasks;
 use crate::telemetry::metrics::{ForecastState, Metrics, SnapshotState, WatchState};
 use crate::wire::negotiate::Form;
 use crate::wire::version;
-
-/// How long readiness waits for the first listing of the series. Past it the server is ready
-/// without: a backend that is down must not take discovery and its answers away from the cluster.
-const FIRST_LISTING_DEADLINE: Duration = Duration::from_secs(5);
-
-/// How long it then waits for what the autoscalers will ask for, which may take a slow backend
-/// longer.
-const WARM_UP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often `--objects` is looked at for changes.
 const OBJECTS_POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -70,26 +66,17 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         warn!(flags = ignored.join(" "), "flags of prometheus-adapter that mean nothing here");
     }
     let metrics = Arc::new(Metrics::new());
-    let (text, config) = reload::load(&settings.config).await.map_err(|error| match error {
-        // Told apart from the others, because it has a line for each mistake.
-        reload::Error::Invalid(mistakes) => anyhow::Error::new(mistakes),
-        error => anyhow::Error::new(error),
-    })?;
-    warn_of(&config);
-    let backend = backend(&args.prometheus, &metrics)?;
+    let (text, config) = load(&settings).await?;
+    let ground = Ground::new(&args);
+    let backend = ground.backends(&config, &metrics)?;
     let client = cluster_client(&args).await?;
     let inventory = inventory(&args, client.clone()).await?;
     let access = access(&args, &settings, &metrics).await?;
     let engine = Arc::new(Engine::new(backend, inventory, engine_settings(&args)));
     let (certificate, keeper) =
         certificates::certificate(&args.serving, &settings, client.as_ref(), &metrics).await?;
-    let leadership = match &client {
-        Some(client) => Leadership::new(&args.serving, client).await,
-        None => None,
-    };
-    let secure = Listener::bind(settings.secure).await.context("--secure-port")?;
-    let admin = Listener::bind(settings.admin).await.context("--admin-port")?;
-    let admission = Listener::bind(settings.admission).await.context("--admission-port")?;
+    let leadership = Leadership::new(&args.serving, client.as_ref()).await;
+    let Listeners { secure, admission, admin } = Listeners::bind(&settings).await?;
     let (changed, config) = watch::channel(Arc::new(config));
 
     // Nothing is spawned before this line.
@@ -97,44 +84,26 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     let certified = health.register("certificate");
     // Admission needs no backend, and the API none of what admission waits for.
     let admission_health = health.part();
-    let discovered = health.register("discovery");
-    let warm = health.register("autoscalers");
     let shutdown = Shutdown::on_signals(health.clone(), settings.shutdown_delay)?;
     observe(&engine, &metrics);
     let stop = shutdown.stopped();
-    let refresh = refresh::run(Arc::clone(&engine), Arc::clone(&metrics));
-    tasks::spawn_until(stop.clone(), "refresh", refresh);
     let exemptions = engine.inventory().custom(CustomKind::Exemption);
     let policy = exemptions::follow(config.clone(), exemptions, stop.clone());
     let cluster = admission::gather(&engine, policy, certificates::namespace().await, &stop);
-    let declared = signals::start(&engine, config.clone(), &stop);
-    let resolved = declared.resolved.clone();
     let schedule = Schedule {
         relist_interval: args.prometheus.metrics_relist_interval,
         max_age: settings.max_age,
     };
-    let listings =
-        Discovery::new(Arc::clone(&engine), config, declared.signals, schedule, metrics.clone());
-    let discovery = discover(Arc::clone(&engine), listings, declared.in_force, [discovered, warm]);
-    tasks::spawn_until(stop.clone(), "discovery", discovery);
-    let foresee = foresee(Arc::clone(&engine));
-    tasks::spawn_until(stop.clone(), "autoscalers", foresee);
+    let resolved = answers::start(&engine, config, schedule, &health, &metrics, &stop);
     tasks::spawn_until(stop.clone(), "heartbeat", health.clone().beat());
     let tls = certificate.config();
     let fresh = certificate.keep_fresh(certified, stop.clone());
     tasks::spawn_until(stop.clone(), "serving certificate", fresh);
-    let lease = leadership.zip(client).map(|(leadership, client)| {
-        let reports = Reports::start(client, &leadership, &stop);
-        reports.tell_of_failures(&engine, &stop);
-        reports.tell_of_signals(&engine, resolved, &stop);
-        if let Some(keeper) = keeper {
-            keeper.start(leadership.held.clone(), &stop);
-        }
-        leadership.start(&stop)
-    });
+    let lease = lead(leadership.zip(client), keeper, &engine, resolved, &stop);
     let poll = args.config_poll_interval;
+    let take_up = reload::TakeUp { ground, engine: Arc::clone(&engine), config: changed };
     let follow =
-        reload::follow(settings.config, text, poll, changed, metrics.clone(), stop.clone());
+        reload::follow(settings.config, text, poll, take_up, metrics.clone(), stop.clone());
     tasks::spawn_until(stop, "configuration", follow);
 
     info!(address = %secure.local_addr(), "serving the metrics APIs");
@@ -166,17 +135,56 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Begins to write what must be written once, where there is a Lease; the task that ends when it is
+/// given back.
+fn lead(
+    leadership: Option<(Leadership, kube::Client)>,
+    keeper: Option<certificates::Keeper>,
+    engine: &Arc<AppEngine>,
+    resolved: watch::Receiver<Arc<Resolved>>,
+    stop: &CancellationToken,
+) -> Option<JoinHandle<()>> {
+    let (leadership, client) = leadership?;
+    Reports::start(client, &leadership, stop).tell(engine, resolved, stop);
+    if let Some(keeper) = keeper {
+        keeper.start(leadership.held.clone(), stop);
+    }
+    Some(leadership.start(stop))
+}
+
+/// The configuration as it is written, and what it says.
+async fn load(settings: &Settings) -> anyhow::Result<(String, Config)> {
+    let (text, config) = reload::load(&settings.config).await.map_err(|error| match error {
+        // Told apart from the others, because it has a line for each mistake.
+        reload::Error::Invalid(mistakes) => anyhow::Error::new(mistakes),
+        error => anyhow::Error::new(error),
+    })?;
+    warn_of(&config);
+    Ok((text, config))
+}
+
+/// Every port.
+struct Listeners {
+    secure: Listener,
+    admission: Listener,
+    admin: Listener,
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self {
+            secure: Listener::bind(settings.secure).await.context("--secure-port")?,
+            admin: Listener::bind(settings.admin).await.context("--admin-port")?,
+            admission: Listener::bind(settings.admission).await.context("--admission-port")?,
+        })
+    }
+}
+
 /// Tells what loads but may not do what its author thinks.
 fn warn_of(config: &Config) {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-}
-
-fn backend(args: &PrometheusArgs, metrics: &Metrics) -> anyhow::Result<Backends> {
-    let settings = args.settings().context("--prometheus-url is not a URL")?;
-    let default = Definition { name: DEFAULT_BACKEND.into(), settings };
-    Ok(Backends::new(vec![default], metrics)?)
 }
 
 async fn cluster_client(args: &ServeArgs) -> anyhow::Result<Option<kube::Client>> {
@@ -263,36 +271,6 @@ fn observe(engine: &Arc<AppEngine>, metrics: &Metrics) {
         };
         watches.map(state).collect()
     });
-}
-
-/// Lists for ever, and says when what is listed first is in force and the answers to what the
-/// autoscalers ask for are there.
-async fn discover(
-    engine: Arc<AppEngine>,
-    listings: Discovery<Backends, AnyInventory>,
-    declared: oneshot::Receiver<()>,
-    [discovered, warm]: [Pending; 2],
-) {
-    // Where the task that says so is gone, the process ends.
-    let _gone = declared.await;
-    let (listed, first_listing) = oneshot::channel();
-    let ready = async {
-        if tokio::time::timeout(FIRST_LISTING_DEADLINE, first_listing).await.is_err() {
-            warn!("the series are not listed yet; serving without");
-        }
-        discovered.done();
-        let deadline = Instant::now() + WARM_UP_DEADLINE;
-        if !engine.warm(engine.inventory().autoscalers(), deadline).await {
-            warn!("not all that the autoscalers ask for is evaluated yet; serving without");
-        }
-        warm.done();
-    };
-    tokio::join!(listings.run(listed), ready);
-}
-
-/// Follows what the autoscalers will ask for.
-async fn foresee(engine: Arc<AppEngine>) {
-    engine.follow(engine.inventory().autoscalers()).await;
 }
 
 type AppEngine = Engine<Backends, AnyInventory>;

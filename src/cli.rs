@@ -4,6 +4,7 @@
 //! accepted there, so that changing the image is a migration.
 
 pub mod access;
+pub mod backends;
 pub mod certs;
 pub mod check;
 pub mod crds;

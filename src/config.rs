@@ -1,10 +1,13 @@
 //! The configuration file: what a person writes, checked and compiled.
 //!
 //! It is a superset of prometheus-adapter's: `rules`, `externalRules` and `resourceRules` mean what
-//! they mean there; `presets` and `signals` declare metrics that people can name. Every other key is an error. All mistakes of a file are told at once, each as `FILE:LINE: rules[3].name.as: what is wrong`; only a mistake
-//! in the YAML itself ends the reading. Pure: reading the file is somebody else's task.
+//! they mean there; `presets` and `signals` declare metrics that people can name, `backends` says whom
+//! both may ask, and `admission` what it asks for. Every other key is an error. All mistakes of a file
+//! are told at once, each as `FILE:LINE: rules[3].name.as: what is wrong`; only a mistake in the YAML
+//! itself ends the reading. Pure: reading the file is somebody else's task.
 
 mod admission;
+pub mod backends;
 mod compile;
 mod file;
 mod no_data;
@@ -14,6 +17,7 @@ mod signals;
 
 use std::sync::Arc;
 
+use self::backends::Backend;
 use crate::model::policy::Policy;
 use crate::promql::resource_rules::ResourceRules;
 use crate::promql::rule::Rule;
@@ -28,6 +32,8 @@ pub const MAX_FILE: usize = 4 << 20;
 /// A file without mistakes.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
+    /// The backends that rules and signals may name, besides the one that the flags describe.
+    pub backends: Vec<Backend>,
     /// The rules of custom metrics, in file order.
     pub rules: Vec<Arc<Rule>>,
     /// The rules of external metrics, in file order.

@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -57,7 +57,7 @@ use self::foresee::Foreseen;
 use self::plan::Place;
 use self::ports::{Backend, Inventory};
 use self::signals::Forecasts;
-use self::table::{Outcome, Part, Tables, Values};
+use self::table::{Interest, Outcome, Part, Subject, Tables, Values};
 use crate::model::no_data::NoData;
 
 /// How long a request waits for the first evaluation of what it asks for. The HPA controller's
@@ -120,13 +120,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         let before = latest.as_ref().map(|latest| &latest.chosen);
         let kind = binding.kind.as_ref();
         let chosen = read::choose(demand, kind, &self.inventory, before).await?;
-        let (table, namespace) = (&binding.interest.table, &binding.interest.namespace);
-        let outcome = match table.part(namespace) {
-            Some(outcome) => outcome,
-            None => tokio::time::timeout(FIRST_ANSWER_DEADLINE, table.first_part(namespace))
-                .await
-                .map_err(|_| Error::StillEvaluating(FIRST_ANSWER_DEADLINE))?,
-        };
+        let outcome = self.outcome(&slot.demand, &binding).await?;
         if let Some(latest) = &latest
             && Arc::ptr_eq(&latest.outcome, &outcome)
             && latest.chosen.is_like(&chosen)
@@ -140,12 +134,38 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         Ok(evaluation)
     }
 
+    /// What is known for a demand, or will be soon. Objects share a query, and the data of one can
+    /// keep it from being executed: the others are then evaluated by themselves.
+    async fn outcome(
+        &self,
+        demand: &Arc<Demand>,
+        binding: &Binding,
+    ) -> Result<Arc<Outcome>, Error> {
+        let shared = first_outcome(&binding.interest).await?;
+        let is_of_objects = matches!(binding.interest.table.subject, Subject::Objects { .. });
+        if !is_of_objects || !compute::is_divisible_failure(&shared) {
+            binding.alone.store(None);
+            return Ok(shared);
+        }
+        let interest = binding.alone.load_full().unwrap_or_else(|| {
+            let subject = Subject::Alone(Arc::clone(demand));
+            let interest = Arc::new(self.tables.interest(&subject, &"".into()));
+            binding.alone.store(Some(Arc::clone(&interest)));
+            interest
+        });
+        let alone = first_outcome(&interest).await?;
+        // What is known of earlier times is known of all.
+        let has_earlier = alone.is_err() && shared.is_ok();
+        Ok(if has_earlier { shared } else { alone })
+    }
+
     /// Answers a request from an evaluation of its own.
     async fn answer_anew(&self, demand: &Demand) -> Result<Arc<Evaluation>, Error> {
         let Place { kind, .. } = self.place(demand)?;
         let chosen = read::choose(demand, kind.as_ref(), &self.inventory, None).await?;
         let at = Timestamp::now();
-        let values = self.compute_alone(demand, &self.catalog(), at).await?;
+        let values = self.compute_alone(demand, &self.catalog(), at).await;
+        let values = values.map_err(|error| error.of_metric(demand))?;
         let part = Part { values, failure: None, at, evaluated: Instant::now() };
         let answer = read::answer(demand, kind.as_ref(), &Ok(part), &chosen, at)?;
         Ok(Arc::new(answer.into()))
@@ -171,13 +191,14 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     fn bind(&self, demand: &Demand) -> Result<Binding, Error> {
         let catalog = self.catalog.load().number();
         let Place { subject, namespace, kind } = self.place(demand)?;
-        Ok(Binding { catalog, kind, interest: self.tables.interest(&subject, &namespace) })
+        let interest = self.tables.interest(&subject, &namespace);
+        Ok(Binding { catalog, kind, interest, alone: ArcSwapOption::empty() })
     }
 
     /// Where the answer to a demand is found; what nobody serves is told apart, which takes no
     /// query.
     fn place(&self, demand: &Demand) -> Result<Place, Error> {
-        let place = plan::place(demand, &self.catalog.load(), self.settings.merge);
+        let place = plan::place(demand, &self.catalog.load(), self.settings.merge, &self.backend);
         if let Err(Error::UnknownResource(_)) = place {
             self.inventory.look_for_kinds();
         }
@@ -234,6 +255,17 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
     pub fn backend(&self) -> &B {
         &self.backend
     }
+}
+
+/// What is known of a namespace of a table, waiting for the first evaluation.
+async fn first_outcome(interest: &Interest) -> Result<Arc<Outcome>, Error> {
+    let Interest { table, namespace } = interest;
+    if let Some(outcome) = table.part(namespace) {
+        return Ok(outcome);
+    }
+    let first = table.first_part(namespace);
+    let first = tokio::time::timeout(FIRST_ANSWER_DEADLINE, first).await;
+    first.map_err(|_| Error::StillEvaluating(FIRST_ANSWER_DEADLINE))
 }
 
 /// Whether an answer may have to change although nothing was evaluated: values of earlier times

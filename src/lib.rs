@@ -14,7 +14,6 @@
 //!
 //! * [`model`]: the words for all others: objects, kinds, selectors, values, quantities.
 //! * [`pki`]: what is in a certificate, how one is issued, and when the next one is due.
-//! * [`signals`]: metrics that people declare by what they mean, and what they come to.
 //! * [`promql`]: a rule and a request become a query, as prometheus-adapter writes it.
 //! * [`config`]: what a person writes becomes checked rules, or all mistakes at once.
 //! * [`signals`]: a declared signal becomes queries, and their results its values.
@@ -41,22 +40,24 @@
 //! Around them:
 //!
 //! * [`cli`]: flags, prometheus-adapter's among them, and what they mean.
-//! * [`tasks`]: background tasks, whose crash ends the process.
+//! * [`tasks`]: background tasks: a crash ends the process, or begins a half's task anew.
 //! * [`telemetry`]: logs and the process's own metrics.
 //! * [`app`]: puts all of it together; nothing else knows every room.
 //!
 //! # Ways through the house
 //!
 //! **Discovery**, in the background: [`engine::discovery`] lists the series of each rule at an
-//! interval, and joins rules, series and kinds into a [`Catalog`](engine::catalog::Catalog) of
-//! what is served. It runs at once when a changed configuration file has been taken up.
+//! interval, and joins rules, series, signals and kinds into a
+//! [`Catalog`](engine::catalog::Catalog) of what is served. It runs at once when a changed configuration file has been taken up.
 //!
 //! **Refresh**, in the background: what autoscalers will ask for and what somebody has asked for
 //! lately is an [`Interest`](engine::table::Interest) in a namespace of a
 //! [`Table`](engine::table::Table): the values of one metric of one kind in all namespaces where
 //! somebody needs it. Each table is [planned](engine::plan) as the fewest queries that answer it,
 //! asked of the backend, [evaluated](engine::evaluate) every
-//! [refresh](engine::refresh) interval, and published whole.
+//! [refresh](engine::refresh) interval, and published whole. What a [signal](engine::signals)
+//! serves comes from the queries that it names and from what the inventory knows of its objects'
+//! pods; a decision keeps its [history](engine::decisions), and a forecast reads the past.
 //!
 //! **Read**, the hot way: TLS → [who asks and whether they may](apiserver::access) →
 //! [what for](apiserver::path) → the demand's [`Slot`](engine::demand::slots::Slot), which knows

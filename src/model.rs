@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod autoscaler;
+pub mod backend;
 pub mod custom;
 pub mod duration;
 pub mod inventory;
@@ -13,6 +14,7 @@ pub mod no_data;
 pub mod object;
 pub mod policy;
 pub mod quantity;
+pub mod rows;
 pub mod selector;
 pub mod service;
 pub mod template;

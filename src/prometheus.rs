@@ -1,18 +1,24 @@
 //! The client of the backends: queries and series listings over the Prometheus HTTP API.
 //!
-//! A [`Client`] asks one URL, within bounds; [`Backends`] finds the backend that a route names.
+//! A [`Client`] asks one URL, within bounds; [`Backends`] finds the backend that a route names, and
+//! of its replicas one that is well and whose data is fresh.
 //! Requests are made by `reqwest` alone: it has deadlines, follows no redirects and trusts what
 //! the settings say, and a client for Prometheus above it would neither sign a request nor read an
 //! answer without a hash map for each sample.
 //!
-//! Limits: no retries, no proxies, HTTP/1.1 alone.
+//! Limits: no retries but at another replica, no proxies, HTTP/1.1 alone.
 
 pub mod answer;
 mod backends;
+mod breaker;
 mod client;
 mod credentials;
 mod fault;
+mod holds;
 pub mod listing;
+mod oauth2;
+mod pool;
+mod replica;
 mod session;
 mod warnings;
 
@@ -24,6 +30,7 @@ use url::Url;
 pub use self::backends::{Backends, Definition};
 pub use self::client::{Client, SettingsError, Terms};
 pub use self::credentials::CredentialsError;
+use crate::model::backend::OAuth2;
 
 /// Where a backend is, and how it is asked.
 ///
@@ -43,11 +50,19 @@ pub struct Settings {
     pub client_cert_file: Option<PathBuf>,
     /// Key of the client certificate as PEM.
     pub client_key_file: Option<PathBuf>,
+    /// The name that the certificate of the server is for, where it is not the host of the URL.
+    pub server_name: Option<String>,
+    /// A name and the file of its password, in place of any token.
+    pub basic_auth: Option<(String, PathBuf)>,
+    /// Where tokens are fetched, in place of any other. Its server is trusted as the backend is.
+    pub oauth2: Option<OAuth2>,
     /// Bearer token, in place of the one from `auth_config` or `in_cluster`.
     pub token_file: Option<PathBuf>,
     /// Headers of every request; a name may come more than once. An `authorization` here is
     /// sent in place of any token.
     pub headers: Vec<(String, String)>,
+    /// Parameters of every request.
+    pub parameters: Vec<(String, String)>,
     /// A kubeconfig whose current context says whom to trust and who we are. Its server is not
     /// used.
     pub auth_config: Option<PathBuf>,
@@ -79,8 +94,12 @@ impl Settings {
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,
+            server_name: None,
+            basic_auth: None,
+            oauth2: None,
             token_file: None,
             headers: Vec::new(),
+            parameters: Vec::new(),
             auth_config: None,
             in_cluster: false,
             deadline: Duration::from_secs(10),

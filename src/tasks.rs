@@ -1,16 +1,24 @@
-//! Background tasks whose crash ends the process.
+//! Background tasks: those whose crash ends the process, and those that begin anew.
 //!
 //! A task that is gone leaves a process that looks alive and is not: a watch that stands still, a
 //! certificate that nobody renews. A new process is better, and the last line of the old one says
-//! which task it was. What serves single requests is not spawned here: its crash ends with them.
+//! which task it was. What only one half of the process needs, the APIs or admission, is kept going
+//! instead: the other half goes on meanwhile. What serves single requests is not spawned here: its
+//! crash ends with them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+
+/// How long a task that crashed is left alone, doubled with each crash up to the last.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_mins(1);
 
 /// The first crash. It is the process's, as the end is that follows.
 static CRASH: LazyLock<watch::Sender<Option<Crash>>> = LazyLock::new(watch::Sender::default);
@@ -41,6 +49,34 @@ pub fn spawn_until(
     task: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<()> {
     spawn(name, until(stop, name, task, &CRASH))
+}
+
+/// Keeps a task of one half of the process going until `stop`: where it panics or ends, it begins
+/// anew after a pause.
+pub fn keep<T>(
+    stop: CancellationToken,
+    name: &'static str,
+    begin: impl Fn() -> T + Send + Sync + 'static,
+) -> JoinHandle<()>
+where
+    T: Future<Output = ()> + Send + 'static,
+{
+    let again = async move {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let began = Instant::now();
+            let panicked = AssertUnwindSafe(async { begin().await }).catch_unwind().await.is_err();
+            if began.elapsed() > LAST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
+            tracing::error!(task = name, panicked, ?pause, "a task has ended and begins anew");
+            sleep(pause).await;
+            pause = LAST_PAUSE.min(pause * 2);
+        }
+    };
+    tokio::spawn(async move {
+        stop.run_until_cancelled(again).await;
+    })
 }
 
 /// Waits for the first crash.
@@ -98,6 +134,22 @@ mod tests {
         watched("bad", async { panic!("on purpose") }, &crashes).await;
         until(stop, "later", async {}, &crashes).await;
         assert_eq!(first(&crashes).await.to_string(), "the task \"bad\" panicked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_one_half_needs_begins_anew_and_ends_nobody() {
+        let stop = CancellationToken::new();
+        let (begun, mut times) = watch::channel(0);
+        let task = keep(stop.clone(), "half", move || {
+            let begun = begun.clone();
+            async move {
+                begun.send_modify(|times| *times += 1);
+                assert!(*begun.borrow() > 2, "on purpose");
+            }
+        });
+        times.wait_for(|times| *times == 4).await.unwrap();
+        stop.cancel();
+        task.await.unwrap();
     }
 
     #[tokio::test]

@@ -103,7 +103,7 @@ impl<B: Backend, I: Inventory> Recorder<B, I> {
     }
 
     /// Reads for ever, while it is wanted.
-    pub async fn run(mut self, wanted: impl Fn() -> bool) {
+    pub async fn run(&mut self, wanted: impl Fn() -> bool) {
         // The first wish of all is the first review.
         let mut next = self.wishes.recv().await;
         while let Some(namespace) = next {

@@ -19,9 +19,11 @@ pub fn status(error: &Error, demand: &Demand) -> Status {
             Status::bad_request(error.to_string())
         }
         Error::Ambiguous { .. }
+        | Error::Twice { .. }
         | Error::BadResult { .. }
         | Error::Inventory(_)
         | Error::Signal { .. }
+        | Error::TooLarge { .. }
         | Error::Query(_) => Status::internal(error),
     }
 }
@@ -35,8 +37,10 @@ fn of_backend(fault: &Fault, error: &Error) -> Status {
         Fault::NotAsked(_)
         | Fault::Malformed(_)
         | Fault::Unusable(_)
+        | Fault::TooLarge(_)
         | Fault::Partial(_)
-        | Fault::Refused { .. } => Status::internal(error),
+        | Fault::Refused { .. }
+        | Fault::Throttled { .. } => Status::internal(error),
     }
 }
 

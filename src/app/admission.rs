@@ -9,7 +9,7 @@ use http::Request;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use rustls::ServerConfig;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::AppEngine;
@@ -54,11 +54,16 @@ pub(super) fn gather(
     let (recorder, histories) = Recorder::new(Arc::clone(engine), route);
     let (cluster, wishes) = Cluster::new(Arc::clone(engine), policy, histories, own_namespace);
     let cluster = Arc::new(cluster);
-    let objects = Arc::clone(&cluster).follow(wishes);
-    tasks::spawn_until(stop.clone(), "objects of admission", objects);
-    let asked = Arc::clone(&cluster);
-    let record = recorder.run(move || asked.policy().history);
-    tasks::spawn_until(stop.clone(), "histories", record);
+    let (following, wishes) = (Arc::clone(&cluster), Arc::new(Mutex::new(wishes)));
+    tasks::keep(stop.clone(), "objects of admission", move || {
+        let (cluster, wishes) = (Arc::clone(&following), Arc::clone(&wishes));
+        async move { cluster.follow(&mut *wishes.lock().await).await }
+    });
+    let (asked, recorder) = (Arc::clone(&cluster), Arc::new(Mutex::new(recorder)));
+    tasks::keep(stop.clone(), "histories", move || {
+        let (asked, recorder) = (Arc::clone(&asked), Arc::clone(&recorder));
+        async move { recorder.lock().await.run(|| asked.policy().history).await }
+    });
     cluster
 }
 

@@ -23,7 +23,8 @@ pub(super) struct Leadership {
 impl Leadership {
     /// The Lease that is named as our Service: whoever serves under one name is one installation.
     /// `None` outside of a pod, unless a flag says where it is.
-    pub(super) async fn new(args: &ServingArgs, client: &Client) -> Option<Self> {
+    pub(super) async fn new(args: &ServingArgs, client: Option<&Client>) -> Option<Self> {
+        let client = client?;
         let places = certificates::places(args).await?;
         let (namespace, name) = (places.secret.namespace, places.service.name);
         let identity = certificates::identity();

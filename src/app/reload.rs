@@ -7,7 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::AppEngine;
+use super::backends::Ground;
 use crate::config::{self, Config};
+use crate::prometheus::SettingsError;
 use crate::telemetry::metrics::Metrics;
 
 /// How long a changed file has to stay as it is before it is read for good.
@@ -37,6 +40,27 @@ pub(super) enum Error {
     /// It is not valid.
     #[error(transparent)]
     Invalid(#[from] config::ConfigError),
+    /// A backend cannot be asked as it says.
+    #[error("a backend cannot be used")]
+    Backend(#[from] SettingsError),
+}
+
+/// Who takes up a changed configuration.
+pub(super) struct TakeUp {
+    pub(super) ground: Ground,
+    pub(super) engine: Arc<AppEngine>,
+    pub(super) config: watch::Sender<Arc<Config>>,
+}
+
+impl TakeUp {
+    /// Puts all of it in force, or nothing: first the backends, which the rules name.
+    async fn take_up(&self, changed: Config, metrics: &Arc<Metrics>) -> Result<(), SettingsError> {
+        let changed = Arc::new(changed);
+        self.ground.take_up(&changed, &self.engine, metrics).await?;
+        super::warn_of(&changed);
+        self.config.send_replace(changed);
+        Ok(())
+    }
 }
 
 /// Looks at the file at each interval until the stop.
@@ -47,7 +71,7 @@ pub(super) async fn follow(
     path: PathBuf,
     mut text: String,
     every: Duration,
-    config: watch::Sender<Arc<Config>>,
+    take_up: TakeUp,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
@@ -57,14 +81,15 @@ pub(super) async fn follow(
             Ok(now) if now == text || !settled(&path, &now).await => continue,
             Ok(now) if now.trim().is_empty() => Error::Emptied(path.clone()),
             Ok(now) => match config::parse(&path.display().to_string(), &now) {
-                Ok(changed) => {
-                    text = now;
-                    told = None;
-                    super::warn_of(&changed);
-                    metrics.config_reloaded();
-                    config.send_replace(Arc::new(changed));
-                    continue;
-                }
+                Ok(changed) => match take_up.take_up(changed, &metrics).await {
+                    Ok(()) => {
+                        text = now;
+                        told = None;
+                        metrics.config_reloaded();
+                        continue;
+                    }
+                    Err(error) => Error::from(error),
+                },
                 Err(error) => Error::from(error),
             },
             Err(error) => error,

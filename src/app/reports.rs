@@ -43,8 +43,19 @@ impl Reports {
         Self { events, statuses, held: held.clone() }
     }
 
+    /// Begins to tell everybody.
+    pub(super) fn tell(
+        &self,
+        engine: &Arc<AppEngine>,
+        resolved: watch::Receiver<Arc<Resolved>>,
+        stop: &CancellationToken,
+    ) {
+        self.tell_of_failures(engine, stop);
+        self.tell_of_signals(engine, resolved, stop);
+    }
+
     /// Tells the owners of signals what becomes of them.
-    pub(super) fn tell_of_signals(
+    fn tell_of_signals(
         &self,
         engine: &Arc<AppEngine>,
         resolved: watch::Receiver<Arc<Resolved>>,
@@ -56,7 +67,7 @@ impl Reports {
     }
 
     /// Tells the autoscalers what is wrong with the answers to what they ask for.
-    pub(super) fn tell_of_failures(&self, engine: &Arc<AppEngine>, stop: &CancellationToken) {
+    fn tell_of_failures(&self, engine: &Arc<AppEngine>, stop: &CancellationToken) {
         let (engine, events) = (Arc::clone(engine), self.events.clone());
         tasks::spawn_until(stop.clone(), "failures", async move {
             let mut failures = Failures::default();

@@ -1,5 +1,7 @@
 //! `plimsoll check`: judges manifests before anybody applies them, with the rules of the webhook.
 
+mod context;
+
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,9 +11,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use serde_saphyr::Spanned;
 
-use crate::admission::judge::{Facts, Judgement, judge};
+use self::context::Context;
+use crate::admission::judge::{Judgement, judge};
 use crate::admission::report::{self, sarif};
 use crate::admission::workload::{Unreadable, Workload};
+use crate::cluster::file::FileError;
 use crate::config::{self, ConfigError};
 use crate::model::policy::{Mode, Policy};
 
@@ -29,6 +33,10 @@ pub struct CheckArgs {
     /// Configuration file whose `admission` says what is asked for [default: the built-in policy].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// What surrounds them: namespaces, limit ranges, autoscalers and exemptions, as `kubectl get
+    /// namespaces,limitranges,hpa,exemptions -A -o yaml` prints them.
+    #[arg(long, value_name = "FILE")]
+    objects: Option<PathBuf>,
     /// How findings are printed.
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     output: Output,
@@ -82,6 +90,9 @@ pub enum CheckError {
         /// The field at fault.
         source: Unreadable,
     },
+    /// What surrounds the manifests cannot be used.
+    #[error(transparent)]
+    Objects(#[from] FileError),
     /// The configuration has mistakes.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -98,7 +109,10 @@ struct Judged {
 /// Judges all files.
 pub fn run(args: &CheckArgs) -> Result<Report, CheckError> {
     let policy = policy(args.config.as_deref())?;
-    let facts = Facts::alone(Timestamp::now());
+    let around = args.objects.as_deref().map(|path| Ok::<_, CheckError>((path, read(path)?)));
+    let around = around.transpose()?;
+    let context = Context::new(around.as_ref().map(|(path, text)| (*path, &**text)))?;
+    let (policy, now) = (context.policy(&policy), Timestamp::now());
     let mut judged = Vec::new();
     for path in &args.files {
         let text = read(path)?;
@@ -107,7 +121,7 @@ pub fn run(args: &CheckArgs) -> Result<Report, CheckError> {
         for document in &documents {
             let line = document.referenced.line();
             for object in objects(&document.value) {
-                let outcome = examine(object, &policy, &facts)
+                let outcome = examine(object, &policy, &context, now)
                     .map_err(|source| CheckError::Object { path: path.clone(), line, source })?;
                 judged.extend(outcome.map(|(title, judgement)| Judged {
                     file: path.display().to_string(),
@@ -165,13 +179,17 @@ fn objects(document: &Value) -> Vec<&Value> {
 fn examine(
     object: &Value,
     policy: &Policy,
-    facts: &Facts<'_>,
+    context: &Context,
+    now: Timestamp,
 ) -> Result<Option<(String, Judgement)>, Unreadable> {
     let api_version = object["apiVersion"].as_str().unwrap_or_default();
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     let kind = object["kind"].as_str().unwrap_or_default();
     let workload = Workload::read(group, kind, object, &policy.templates)?;
-    Ok(workload.map(|workload| (workload.title(), judge(&workload, None, policy, facts))))
+    Ok(workload.map(|workload| {
+        let place = context.place(&workload.namespace);
+        (workload.title(), judge(&workload, None, policy, &place.facts(now)))
+    }))
 }
 
 fn text(judged: &[Judged]) -> String {
@@ -222,7 +240,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), manifest).unwrap();
         let files = vec![file.path().to_owned()];
-        let mut report = run(&CheckArgs { files, config: None, output })?;
+        let mut report = run(&CheckArgs { files, config: None, objects: None, output })?;
         report.text = report.text.replace(&file.path().display().to_string(), "FILE");
         Ok(report)
     }
@@ -241,6 +259,33 @@ mod tests {
         assert_eq!(json[0]["object"], "Deployment shop/cart");
         let sarif: Value = serde_json::from_str(&check(BAD, Output::Sarif).unwrap().text).unwrap();
         assert_eq!(sarif["version"], "2.1.0");
+    }
+
+    #[test]
+    fn what_surrounds_a_manifest_is_taken_into_account() {
+        let file = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            file
+        };
+        let objects = file(
+            "apiVersion: v1\nkind: Namespace\n\
+             metadata: {name: shop, labels: {plimsoll.dev/enforce: baseline}}\n---\n\
+             apiVersion: v1\nkind: LimitRange\nmetadata: {name: l, namespace: shop}\n\
+             spec: {limits: [{type: Container, default: {memory: 1Gi}, \
+             defaultRequest: {cpu: 100m, memory: 1Gi}}]}\n",
+        );
+        let manifest = file(BAD);
+        let report = run(&CheckArgs {
+            files: vec![manifest.path().to_owned()],
+            config: None,
+            objects: Some(objects.path().to_owned()),
+            output: Output::Text,
+        })
+        .unwrap();
+        let lines: Vec<_> = report.text.lines().filter(|line| line.contains(": deny: ")).collect();
+        assert_eq!(lines.len(), 1, "{}", report.text);
+        assert!(lines[0].contains("readinessProbe"), "{}", report.text);
     }
 
     #[test]

@@ -45,6 +45,11 @@ fn strip(value: &mut Value) {
             if matches!(fields.get("default"), Some(Value::String(text)) if text.is_empty()) {
                 fields.remove("default");
             }
+            // Kubernetes knows signed formats alone; the bounds stand beside them.
+            if matches!(fields.get("format"), Some(Value::String(format)) if format.starts_with("uint"))
+            {
+                fields.remove("format");
+            }
             // An API server leaves out a null where none is allowed.
             if fields.get("nullable") == Some(&Value::Bool(true)) {
                 fields.remove("nullable");

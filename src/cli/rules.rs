@@ -8,7 +8,7 @@ mod ordered;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use self::ordered::Ordered;
+use super::backends::definitions;
 use super::serve::PrometheusArgs;
 use crate::cluster::file::FileInventory;
 use crate::config;
 use crate::engine::ports::{Backend as _, Inventory as _, Route};
-use crate::prometheus::{Backends, Definition};
+use crate::prometheus::Backends;
 use crate::promql::export::{self, Export, Recorded};
-use crate::promql::rule::DEFAULT_BACKEND;
 use crate::telemetry::metrics::Metrics;
 
 /// How far back series are looked for where no flag says.
@@ -82,9 +82,10 @@ pub async fn run(args: RulesArgs) -> anyhow::Result<Report> {
     let name = args.config.display().to_string();
     let text = fs::read_to_string(&args.config).with_context(|| format!("cannot read {name}"))?;
     let config = config::parse(&name, &text)?;
-    let settings = args.prometheus.settings().context("--prometheus-url is not a URL")?;
-    let default = Definition { name: DEFAULT_BACKEND.into(), settings };
-    let backends = Backends::new(vec![default], &Metrics::new())?;
+    let directory = args.config.parent().unwrap_or_else(|| Path::new("."));
+    let definitions = definitions(&args.prometheus, &config.backends, directory)
+        .context("--prometheus-url is not a URL")?;
+    let backends = Backends::new(definitions, &Metrics::new())?;
     let kinds = FileInventory::none().kinds();
     let max_age = Some(args.prometheus.metrics_max_age).filter(|age| !age.is_zero());
     let since = Timestamp::now() - max_age.unwrap_or(MAX_AGE);

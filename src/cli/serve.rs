@@ -74,7 +74,7 @@ pub struct ServeArgs {
 #[derive(Args, Clone, Debug)]
 pub struct PrometheusArgs {
     /// Base URL of Prometheus; a path prefix and a query string of its own are kept.
-    #[arg(long, value_name = "URL", default_value = "https://localhost")]
+    #[arg(long, value_name = "URL", default_value = Self::DEFAULT_URL)]
     pub prometheus_url: String,
 
     /// HTTP verb for queries; a query too long for a URL is sent as POST in any case.
@@ -122,6 +122,9 @@ pub struct PrometheusArgs {
 }
 
 impl PrometheusArgs {
+    /// `--prometheus-url` where nobody gives it.
+    pub const DEFAULT_URL: &str = "https://localhost";
+
     /// The backend that the flags describe; an error where `--prometheus-url` is no URL.
     pub fn settings(&self) -> Result<prometheus::Settings, url::ParseError> {
         Ok(prometheus::Settings {

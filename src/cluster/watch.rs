@@ -269,14 +269,11 @@ impl Inventory for WatchInventory {
             return Ok(Some(Arc::clone(services)));
         }
         let first = timeout(FIRST_LIST, services.wait_for(Option::is_some)).await;
-        match first {
-            Ok(Ok(services)) => Ok(services.clone()),
-            Ok(Err(_)) | Err(_) => {
-                let reason =
-                    format!("the API server did not list all of them within {FIRST_LIST:?}");
-                Err(InventoryError { kind: "services".to_owned(), reason })
-            }
+        if let Ok(Ok(services)) = first {
+            return Ok(services.clone());
         }
+        let reason = format!("the API server did not list all of them within {FIRST_LIST:?}");
+        Err(InventoryError { kind: "services".to_owned(), reason })
     }
 }
 

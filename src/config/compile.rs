@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_saphyr::{Location, Spanned};
 
 use super::Config;
+use super::backends::{Names, backends};
 use super::file::{self, Entry, File, PartialResults, Text};
 use super::no_data;
 use super::report::{Report, with_causes};
@@ -38,29 +39,41 @@ impl List {
 
 /// Compiles everything; what is wrong goes to the report and is left out of the answer.
 pub(super) fn config(file: File, text: &str, report: &mut Report<'_>) -> Config {
-    let File { rules, external_rules, resource_rules, presets, signals, admission } = file;
-    let rules = list(List::Custom, rules, report);
-    let external_rules = list(List::External, external_rules, report);
+    let File { rules, external_rules, resource_rules, presets, signals, admission, backends } =
+        file;
+    let (backends, names) = self::backends(backends, report);
+    let rules = list(List::Custom, rules, &names, report);
+    let external_rules = list(List::External, external_rules, &names, report);
     let resource_rules = resource_rules.and_then(|Spanned { value, referenced, .. }| {
-        self::resource_rules(value, referenced, report).map(Arc::new)
+        self::resource_rules(value, referenced, &names, report).map(Arc::new)
     });
     let (presets, signals) = (presets.unwrap_or_default(), signals.unwrap_or_default());
-    let (signals, presets) = super::signals::signals(presets, signals, text, report);
+    let (signals, presets) = super::signals::signals(presets, signals, &names, text, report);
     let presets = Arc::new(presets);
     let admission = super::admission::policy(admission.unwrap_or_default(), report).into();
     let warnings = Vec::new();
-    Config { rules, external_rules, resource_rules, signals, presets, admission, warnings }
+    Config {
+        backends,
+        rules,
+        external_rules,
+        resource_rules,
+        signals,
+        presets,
+        admission,
+        warnings,
+    }
 }
 
 fn list(
     list: List,
     entries: Option<Vec<Entry<file::Rule>>>,
+    names: &Names,
     report: &mut Report<'_>,
 ) -> Vec<Arc<Rule>> {
     let mut rules = Vec::new();
     for (index, Spanned { value, referenced, .. }) in entries.into_iter().flatten().enumerate() {
         let path = format!("{}[{index}]", list.name());
-        let mut compiler = Compiler { list, index, path, at: referenced, report };
+        let mut compiler = Compiler { list, index, path, at: referenced, names, report };
         rules.extend(compiler.rule(value.unwrap_or_default()).map(Arc::new));
     }
     rules
@@ -72,6 +85,7 @@ struct Compiler<'a, 'b> {
     index: usize,
     path: String,
     at: Location,
+    names: &'a Names,
     report: &'a mut Report<'b>,
 }
 
@@ -110,7 +124,7 @@ impl Compiler<'_, '_> {
         Some(Rule {
             index: self.index,
             path: self.path.clone(),
-            backend: backend_name(backend.as_ref()),
+            backend: backend_name(backend.as_ref(), &self.path, self.names, self.report),
             accept_partial: partial_results == Some(PartialResults::Accept),
             series_query: series_query?,
             filters: filters?,
@@ -263,8 +277,17 @@ impl Compiler<'_, '_> {
     }
 }
 
-fn backend_name(name: Option<&Text>) -> Arc<str> {
-    name.map_or(DEFAULT_BACKEND, |name| name.value.as_str()).into()
+fn backend_name(
+    name: Option<&Text>,
+    path: &str,
+    names: &Names,
+    report: &mut Report<'_>,
+) -> Arc<str> {
+    let Some(Spanned { value, referenced, .. }) = name else { return DEFAULT_BACKEND.into() };
+    if let Some(what) = names.mistake(value) {
+        report.error(*referenced, format!("{path}.backend"), what);
+    }
+    value.as_str().into()
 }
 
 fn text(text: Option<&Text>) -> &str {
@@ -309,11 +332,12 @@ fn resources(
 fn resource_rules(
     rules: file::ResourceRules,
     at: Location,
+    names: &Names,
     report: &mut Report<'_>,
 ) -> Option<ResourceRules> {
     let file::ResourceRules { cpu, memory, window } = rules;
-    let cpu = resource_rule("cpu", cpu, at, report);
-    let memory = resource_rule("memory", memory, at, report);
+    let cpu = resource_rule("cpu", cpu, at, names, report);
+    let memory = resource_rule("memory", memory, at, names, report);
     let window = match window.as_ref().map(|window| duration::parse(&window.value)).transpose() {
         Ok(window) => Some(window.unwrap_or_default()),
         Err(error) => {
@@ -329,6 +353,7 @@ fn resource_rule(
     name: &str,
     rule: Option<file::ResourceRule>,
     at: Location,
+    names: &Names,
     report: &mut Report<'_>,
 ) -> Option<ResourceRule> {
     let path = format!("resourceRules.{name}");
@@ -354,7 +379,7 @@ fn resource_rule(
         report.warn(at, format!("{path}.containerLabel"), what);
     }
     Some(ResourceRule {
-        backend: backend_name(rule.backend.as_ref()),
+        backend: backend_name(rule.backend.as_ref(), &path, names, report),
         accept_partial: rule.partial_results == Some(PartialResults::Accept),
         container_query: container_query?,
         node_query: node_query?,

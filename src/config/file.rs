@@ -92,6 +92,7 @@ pub(super) struct File {
     pub(super) presets: Option<Vec<Entry<PresetEntry>>>,
     pub(super) signals: Option<Vec<Entry<SignalSpec>>>,
     pub(super) admission: Option<super::admission::Section>,
+    pub(super) backends: Option<Spanned<super::backends::Section>>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
+use super::backends::Names;
 use super::file::Entry;
 use super::places::Places;
 use super::report::Report;
@@ -59,6 +60,7 @@ impl<'de> Deserialize<'de> for PresetEntry {
 pub(super) fn signals(
     presets: Vec<Entry<PresetEntry>>,
     signals: Vec<Entry<SignalSpec>>,
+    names: &Names,
     text: &str,
     report: &mut Report<'_>,
 ) -> (Vec<Arc<Signal>>, Presets) {
@@ -78,6 +80,10 @@ pub(super) fn signals(
             report.error(referenced, path, "it is empty");
             continue;
         };
+        let mistake = spec.backend.as_deref().and_then(|backend| names.mistake(backend));
+        if let Some(what) = mistake.filter(|_| spec.backend.as_deref() != Some("")) {
+            wrong(&path, referenced, Mistake { path: "backend".to_owned(), what }, report);
+        }
         match compile(&path, &spec, &known, None) {
             Ok(signal) => {
                 if let Some(lost) = declared.add(signal, referenced) {

@@ -224,7 +224,7 @@ fn a_file_of_another_shape_is_refused_with_line_and_path() {
         (
             "signal: []",
             "c.yaml:1: signal: unknown field `signal`, expected one of rules, \
-          externalRules, resourceRules, presets, signals, admission",
+          externalRules, resourceRules, presets, signals, admission, backends",
         ),
         ("rules: []\nrules: []", "c.yaml:2: the key `rules` stands twice"),
         (

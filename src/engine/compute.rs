@@ -1,7 +1,7 @@
 //! Asks the backend for a table and makes its parts.
 //!
 //! Where one query for several namespaces cannot be executed, which may be the fault of one of
-//! them, it is asked again for one half and the other.
+//! them, or gives too much, it is asked again for one half and the other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,26 +13,26 @@ use tokio::task;
 use tokio::time::Instant;
 
 use crate::engine::Engine;
-use crate::engine::answer::SeriesValue;
 use crate::engine::catalog::{Catalog, Served, Source};
 use crate::engine::demand::Demand;
 use crate::engine::error::{self, Error};
-use crate::engine::evaluate::{self, ObjectLabels};
+use crate::engine::evaluate;
 use crate::engine::origin::Origin;
 use crate::engine::plan::{self, Plan, merged};
-use crate::engine::ports::{Backend, Fault, Inventory, Route};
+use crate::engine::ports::{Backend, BackendError, Facts, Inventory, Route, Tenancy};
 use crate::engine::signals::{Alone, Asked};
 use crate::engine::table::{Outcome, Part, Parts, Subject, Table, Values};
 use crate::engine::usage;
 use crate::engine::values::ObjectValues;
 use crate::model::no_data::NoData;
+use crate::model::rows::{ObjectLabels, Rows};
 use crate::model::value::{Labels, QueryResult, Sample};
 use crate::promql::rule::{MergedQuery, QueryError, Rule};
 
 /// How many queries one evaluation of a table may take because others could not be executed.
 const MAX_HALVINGS: usize = 64;
 
-/// More samples are put in order beside the runtime, since it takes milliseconds.
+/// More samples are evaluated beside the runtime, since it takes milliseconds.
 const MAX_INLINE: usize = 4096;
 
 /// The values of some namespaces, or why there are none.
@@ -43,6 +43,7 @@ struct Merged<'a> {
     rule: &'a Arc<Rule>,
     render: &'a (dyn Fn(&[&str]) -> Result<MergedQuery, QueryError> + Sync),
     of_objects: bool,
+    facts: Facts,
     at: Timestamp,
     /// How many halves may still be asked for.
     halvings: AtomicUsize,
@@ -61,6 +62,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             subject => self.compute_table(table, subject, &catalog, namespaces, at).await,
         };
         let outcomes = computed.into_iter().map(|(namespace, values)| {
+            let values = values.map_err(|error| error.of_metric(&table.subject));
             let outcome = outcome(values, table.part(&namespace).as_deref(), at);
             (namespace, Arc::new(outcome))
         });
@@ -82,14 +84,21 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                         return self.signal_alone(signal, Alone::of(demand, kind), at).await;
                     }
                 };
-                let Plan { rule, route, queries, labels } =
-                    plan::custom(demand, served.0, served.1, catalog, &self.inventory).await?;
-                let ask = async |promql: &String| {
-                    let result = self.ask(&rule, &route, promql, at).await?;
-                    evaluate::vector(&rule, promql, result)
+                let Plan { rule, route, queries, labels } = plan::custom(
+                    demand,
+                    served.0,
+                    served.1,
+                    catalog,
+                    &self.inventory,
+                    &self.backend,
+                )
+                .await?;
+                let ask = async |promql: &String| match self.ask(&rule, &route, promql, at).await? {
+                    QueryResult::Vector(samples) => Ok(samples),
+                    QueryResult::Scalar(_) => Err(evaluate::no_vector(&rule, promql)),
                 };
                 let samples = try_join_all(queries.iter().map(ask)).await?.concat();
-                let mut objects = objects(&rule, labels, samples, at).await;
+                let mut objects = objects(&rule, Rows::of(&samples, &labels), at).await;
                 let objects = objects.remove("").unwrap_or_default();
                 Ok(Values::Objects(Origin::Rule(rule), objects))
             }
@@ -105,7 +114,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                 let promql = plan::external(demand, served, catalog)?;
                 let route = plan::route(rule, Some(namespace));
                 let samples = samples(self.ask(rule, &route, &promql, at).await?);
-                let series = evaluate::series(rule, samples, at);
+                let series = evaluate::series(rule, samples, at)?;
                 Ok(Values::Series(Origin::Rule(Arc::clone(rule)), series.into()))
             }
             Demand::Usage(demand) => {
@@ -137,6 +146,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                 Err(error) => computed.push((Arc::clone(namespace), Err(error))),
             }
         }
+        table.forget();
         for (source, group) in groups {
             computed.extend(match source {
                 Source::Series(served) => {
@@ -176,8 +186,17 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             Subject::Alone(_) => Err(QueryError::Empty(rule.path.clone())),
         };
         let of_objects = matches!(subject, Subject::Objects { .. });
+        let facts = self.backend.facts(&rule.backend);
+        if facts.tenancy == Tenancy::PerNamespace
+            && !of_objects
+            && namespaces.iter().any(|it| it.is_empty())
+        {
+            // It was the same for all namespaces before the configuration changed.
+            let changed = "the backend has changed meanwhile; ask again".to_owned();
+            return all(namespaces, &Error::NoValue(changed));
+        }
         let halvings = AtomicUsize::new(MAX_HALVINGS);
-        let merged = Merged { rule, render: &render, of_objects, at, halvings };
+        let merged = Merged { rule, render: &render, of_objects, facts, at, halvings };
         self.ask_for(&merged, namespaces, true).await
     }
 
@@ -189,7 +208,8 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         may_be_all: bool,
     ) -> BoxFuture<'a, Computed> {
         let asking = async move {
-            let pieces = match merged::pieces(namespaces, may_be_all, &merged.render) {
+            let pieces = match merged::pieces(namespaces, may_be_all, &merged.facts, &merged.render)
+            {
                 Ok(pieces) => pieces,
                 Err(error) => return all(namespaces, &error),
             };
@@ -197,12 +217,11 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                 let namespaces = piece.namespaces;
                 let alone = if let [one] = namespaces { Some(&**one) } else { None };
                 let route = plan::route(merged.rule, alone.filter(|name| !name.is_empty()));
-                let asked = self.ask(merged.rule, &route, &piece.query.promql, merged.at);
-                let error = match asked.await {
-                    Ok(result) => return merged.read(&piece.query, result, namespaces).await,
+                let error = match self.ask_piece(merged, &route, &piece.query, namespaces).await {
+                    Ok(computed) => return computed,
                     Err(error) => error,
                 };
-                if namespaces.len() < 2 || !is_unexecutable(&error) || !merged.may_halve() {
+                if namespaces.len() < 2 || !error.is_divisible() || !merged.may_halve() {
                     return all(namespaces, &error);
                 }
                 let (first, second) = namespaces.split_at(namespaces.len() / 2);
@@ -215,6 +234,28 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         asking.boxed()
     }
 
+    async fn ask_piece(
+        &self,
+        merged: &Merged<'_>,
+        route: &Route,
+        query: &MergedQuery,
+        namespaces: &[Arc<str>],
+    ) -> Result<Computed, Error> {
+        let Merged { rule, at, of_objects, .. } = *merged;
+        let MergedQuery { promql, namespace_label, object_label } = query;
+        if !of_objects {
+            let samples = samples(self.ask(rule, route, promql, at).await?);
+            return Ok(merged.read_series(query, samples, namespaces));
+        }
+        let labels =
+            ObjectLabels { namespace: namespace_label.clone(), object: object_label.clone() };
+        let describe = !rule.compat.last_sample_wins;
+        let asked = self.backend.query_objects(route, promql, &labels, describe, at).await;
+        let rows = asked.map_err(|cause| failed(rule, promql, cause))?;
+        let rows = rows.ok_or_else(|| evaluate::no_vector(rule, promql))?;
+        Ok(merged.read_objects(rows, namespaces).await)
+    }
+
     async fn ask(
         &self,
         rule: &Rule,
@@ -222,10 +263,8 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         promql: &str,
         at: Timestamp,
     ) -> Result<QueryResult, Error> {
-        self.backend.query(route, promql, at).await.map_err(|cause| {
-            let (rule, promql) = (rule.path.clone(), error::excerpt(promql));
-            Error::Backend { rule, promql, cause }
-        })
+        let asked = self.backend.query(route, promql, at).await;
+        asked.map_err(|cause| failed(rule, promql, cause))
     }
 }
 
@@ -240,24 +279,8 @@ impl Merged<'_> {
     }
 
     /// The values of each namespace.
-    async fn read(
-        &self,
-        query: &MergedQuery,
-        result: QueryResult,
-        namespaces: &[Arc<str>],
-    ) -> Computed {
-        if !self.of_objects {
-            return self.read_series(query, samples(result), namespaces);
-        }
-        let samples = match evaluate::vector(self.rule, &query.promql, result) {
-            Ok(samples) => samples,
-            Err(error) => return all(namespaces, &error),
-        };
-        let labels = ObjectLabels {
-            namespace: query.namespace_label.clone(),
-            object: query.object_label.clone(),
-        };
-        let mut by_namespace = objects(self.rule, labels, samples, self.at).await;
+    async fn read_objects(&self, rows: Rows, namespaces: &[Arc<str>]) -> Computed {
+        let mut by_namespace = objects(self.rule, rows, self.at).await;
         let values = |namespace: &Arc<str>| {
             let objects = by_namespace.remove(namespace).unwrap_or_default();
             (Arc::clone(namespace), Ok(Values::Objects(self.origin(), objects)))
@@ -279,8 +302,9 @@ impl Merged<'_> {
         }
         let values = |namespace: &Arc<str>| {
             let samples = by_namespace.remove(&**namespace).unwrap_or_default();
-            let series: Arc<[SeriesValue]> = evaluate::series(self.rule, samples, self.at).into();
-            (Arc::clone(namespace), Ok(Values::Series(self.origin(), series)))
+            let series = evaluate::series(self.rule, samples, self.at);
+            let values = series.map(|series| Values::Series(self.origin(), series.into()));
+            (Arc::clone(namespace), values)
         };
         namespaces.iter().map(values).collect()
     }
@@ -291,11 +315,19 @@ pub(super) fn all(namespaces: &[Arc<str>], error: &Error) -> Computed {
     namespaces.iter().map(|namespace| (Arc::clone(namespace), Err(error.clone()))).collect()
 }
 
-/// Whether the backend understood the query and could not execute it with the data it has: two
-/// series that match one, a result with the same labels twice, too many samples.
-pub(super) fn is_unexecutable(error: &Error) -> bool {
-    let Error::Backend { cause, .. } = error else { return false };
-    matches!(&*cause.fault, Fault::Refused { status, .. } if status.starts_with("422"))
+fn failed(rule: &Rule, promql: &str, cause: BackendError) -> Error {
+    let (rule, promql) = (rule.path.clone(), error::excerpt(promql));
+    Error::Backend { rule, promql, cause }
+}
+
+/// Whether there is nothing new for a namespace because of such an error: less of it may have an
+/// answer.
+pub(super) fn is_divisible_failure(outcome: &Outcome) -> bool {
+    let error = match outcome {
+        Ok(part) => part.failure.as_ref(),
+        Err(error) => Some(error),
+    };
+    error.is_some_and(Error::is_divisible)
 }
 
 fn samples(result: QueryResult) -> Vec<Sample> {
@@ -305,17 +337,12 @@ fn samples(result: QueryResult) -> Vec<Sample> {
     }
 }
 
-async fn objects(
-    rule: &Arc<Rule>,
-    labels: ObjectLabels,
-    samples: Vec<Sample>,
-    at: Timestamp,
-) -> BTreeMap<Arc<str>, ObjectValues> {
-    if samples.len() <= MAX_INLINE {
-        return evaluate::objects(rule, &labels, &samples, at);
+async fn objects(rule: &Arc<Rule>, rows: Rows, at: Timestamp) -> BTreeMap<Arc<str>, ObjectValues> {
+    if rows.all().len() <= MAX_INLINE {
+        return evaluate::objects(rule, &rows, at);
     }
     let rule = Arc::clone(rule);
-    let read = move || evaluate::objects(&rule, &labels, &samples, at);
+    let read = move || evaluate::objects(&rule, &rows, at);
     match task::spawn_blocking(read).await {
         Ok(objects) => objects,
         Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),

@@ -1,5 +1,6 @@
 //! Why a request has no answer. The texts are read by people in an HPA's condition.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::engine::ports::{BackendError, Fault, InventoryError};
@@ -39,6 +40,14 @@ pub enum Error {
         first: String,
         /// The labels of another.
         second: String,
+    },
+    /// A result has the same series twice, which no result may.
+    #[error("{rule} cannot use what the backend answered: it has the series {labels} twice")]
+    Twice {
+        /// The rule's path in the configuration.
+        rule: String,
+        /// The labels.
+        labels: String,
     },
     /// The result is not one that a metric can be made of.
     #[error("{rule} cannot use what Prometheus answered: {reason} ({promql})")]
@@ -88,6 +97,21 @@ pub enum Error {
     /// The first evaluation takes longer than a request may wait; a later request will find it.
     #[error("the first evaluation takes longer than {0:?}; it goes on, ask again")]
     StillEvaluating(Duration),
+    /// The backend's answer is larger than what it may be.
+    #[error(
+        "{metric}: {cause} (asked by {rule}: {promql}); let the query aggregate more, or raise \
+         that limit of the backend"
+    )]
+    TooLarge {
+        /// What was to be computed.
+        metric: String,
+        /// The rule's path in the configuration.
+        rule: String,
+        /// The beginning of the query.
+        promql: String,
+        /// What is too large; not a `source`, since its text is part of this one.
+        cause: BackendError,
+    },
     /// Nothing serves the metric; says why.
     #[error("{0}")]
     UnknownMetric(String),
@@ -106,13 +130,37 @@ impl Error {
         use std::mem::discriminant;
         match (self, other) {
             (Self::Backend { cause, .. }, Self::Backend { cause: other, .. }) => {
+                // While a backend is left alone, its errors are of the fault that led to it.
                 let is_suspended = |fault: &Fault| matches!(fault, Fault::Suspended { .. });
                 cause.backend == other.backend
-                    && (is_suspended(&cause.fault)
-                        || is_suspended(&other.fault)
-                        || discriminant(&*cause.fault) == discriminant(&*other.fault))
+                    && (discriminant(&*cause.fault) == discriminant(&*other.fault)
+                        || is_suspended(&cause.fault)
+                        || is_suspended(&other.fault))
             }
             _ => discriminant(self) == discriminant(other),
+        }
+    }
+
+    /// The same error, of a result that was for a metric.
+    pub(super) fn of_metric(self, metric: &impl fmt::Display) -> Self {
+        match self {
+            Self::Backend { rule, promql, cause } if cause.fault.is_too_large() => {
+                Self::TooLarge { metric: metric.to_string(), rule, promql, cause }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether less may have an answer where all together have none: the backend understood the
+    /// query and could not execute it with the data it has (two series that match one, a result
+    /// with the same labels twice, too many samples), or its answer is too large.
+    pub(super) fn is_divisible(&self) -> bool {
+        let (Self::Backend { cause, .. } | Self::TooLarge { cause, .. }) = self else {
+            return false;
+        };
+        match &*cause.fault {
+            Fault::Refused { status, .. } => status.starts_with("422"),
+            fault => fault.is_too_large(),
         }
     }
 

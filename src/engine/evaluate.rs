@@ -9,60 +9,31 @@ use crate::engine::answer::SeriesValue;
 use crate::engine::error::{Error, excerpt};
 use crate::engine::values::{Builder, Fault, ObjectValues};
 use crate::model::quantity::{Milli, Rounding};
-use crate::model::value::{Labels, Point, QueryResult, Sample};
+use crate::model::rows::{Row, Rows};
+use crate::model::value::{Labels, Point, Sample};
 use crate::promql::rule::Rule;
 
 /// A sample older than this at the time of the evaluation is no value any more: as long as
 /// Prometheus itself looks back for one.
 const MAX_SAMPLE_AGE_SECONDS: f64 = 300.0;
 
-/// The labels that tell whose value a sample is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectLabels {
-    /// That of the namespace; none where all samples are of one.
-    pub namespace: Option<String>,
-    /// That of the object.
-    pub object: String,
-}
-
-/// The samples of an instant vector; a scalar names no object.
-pub fn vector(rule: &Rule, promql: &str, result: QueryResult) -> Result<Vec<Sample>, Error> {
-    match result {
-        QueryResult::Vector(samples) => Ok(samples),
-        QueryResult::Scalar(_) => Err(Error::BadResult {
-            rule: rule.path.clone(),
-            promql: excerpt(promql),
-            reason: "a scalar names no object; a metric of objects needs a vector".into(),
-        }),
+/// The error of a result that is a scalar.
+pub fn no_vector(rule: &Rule, promql: &str) -> Error {
+    Error::BadResult {
+        rule: rule.path.clone(),
+        promql: excerpt(promql),
+        reason: "a scalar names no object; a metric of objects needs a vector".into(),
     }
 }
 
 /// The values of objects by namespace, which is empty where the samples tell none.
-pub fn objects(
-    rule: &Rule,
-    labels: &ObjectLabels,
-    samples: &[Sample],
-    now: Timestamp,
-) -> BTreeMap<Arc<str>, ObjectValues> {
-    // A sample without these labels is of no object of which anybody could have asked.
-    let mut sorted: Vec<_> = samples
-        .iter()
-        .filter_map(|sample| {
-            let namespace = match &labels.namespace {
-                Some(label) => sample.labels.get(label).filter(|it| !it.is_empty())?,
-                None => "",
-            };
-            let object = sample.labels.get(&labels.object).filter(|it| !it.is_empty())?;
-            Some((namespace, object, sample))
-        })
-        .collect();
-    // Stable, because the last of an object's samples may be the one that counts.
-    sorted.sort_by_key(|(namespace, object, _)| (*namespace, *object));
-    let by_namespace = sorted.chunk_by(|a, b| a.0 == b.0).filter_map(|samples| {
-        let namespace = samples.first()?.0;
+pub fn objects(rule: &Rule, rows: &Rows, now: Timestamp) -> BTreeMap<Arc<str>, ObjectValues> {
+    let is_same = |one: &Row, other: &Row| rows.namespace(one) == rows.namespace(other);
+    let by_namespace = rows.all().chunk_by(is_same).filter_map(|all| {
+        let namespace = rows.namespace(all.first()?);
         let mut builder = Builder::default();
-        for samples in samples.chunk_by(|a, b| a.1 == b.1) {
-            add_object(&mut builder, rule, samples, now);
+        for of_one in all.chunk_by(|one, other| rows.is_same_object(one, other)) {
+            add_object(&mut builder, rule, rows, of_one, now);
         }
         Some((namespace.into(), builder.build()))
     });
@@ -70,25 +41,22 @@ pub fn objects(
 }
 
 /// Adds what the samples of one object say of it.
-fn add_object(
-    builder: &mut Builder,
-    rule: &Rule,
-    samples: &[(&str, &str, &Sample)],
-    now: Timestamp,
-) {
-    let [(_, object, first), rest @ ..] = samples else { return };
+fn add_object(builder: &mut Builder, rule: &Rule, rows: &Rows, all: &[Row], now: Timestamp) {
+    let [first, rest @ ..] = all else { return };
+    let object = rows.object(first);
     let counting = match rest {
-        [(_, _, second), ..] if !rule.compat.last_sample_wins => {
+        [second, ..] if !rule.compat.last_sample_wins => {
+            let labels = |row| rows.labels(row).map(describe).unwrap_or_default();
             let ambiguous = Error::Ambiguous {
                 rule: rule.path.clone(),
-                object: (*object).to_owned(),
-                count: samples.len(),
-                first: describe(&first.labels),
-                second: describe(&second.labels),
+                object: object.to_owned(),
+                count: all.len(),
+                first: labels(first),
+                second: labels(second),
             };
             return builder.fault(object, Fault::Ambiguous(ambiguous));
         }
-        [.., (_, _, last)] => last,
+        [.., last] => last,
         [] => first,
     };
     let point = counting.point;
@@ -104,8 +72,14 @@ pub(super) fn describe(labels: &Labels) -> String {
     format!("{{{}}}", pairs.join(","))
 }
 
-/// The values of an external metric, sorted by labels.
-pub fn series(rule: &Rule, samples: Vec<Sample>, now: Timestamp) -> Vec<SeriesValue> {
+/// The values of an external metric, sorted by labels. No two series of one result have the same
+/// labels; of an answer that says otherwise nothing is believed, because the HPA controller would
+/// add both up.
+pub fn series(
+    rule: &Rule,
+    samples: Vec<Sample>,
+    now: Timestamp,
+) -> Result<Vec<SeriesValue>, Error> {
     let mut values: Vec<_> = samples
         .into_iter()
         .filter_map(|Sample { labels, point }| {
@@ -120,8 +94,12 @@ pub fn series(rule: &Rule, samples: Vec<Sample>, now: Timestamp) -> Vec<SeriesVa
         })
         .collect();
     values.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+    if let Some(pair) = values.windows(2).find(|pair| pair[0].labels == pair[1].labels) {
+        let labels = describe(&pair[0].labels);
+        return Err(Error::Twice { rule: rule.path.clone(), labels });
+    }
     keep_sum_in_range(&mut values);
-    values
+    Ok(values)
 }
 
 /// The HPA controller adds the values up in an `i64` of thousandths that wraps: where the sum would

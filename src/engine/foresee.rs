@@ -103,7 +103,8 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
         for autoscaler in autoscalers {
             for demand in autoscaler::of(autoscaler, catalog.kinds()) {
                 let asker = Asker::new(autoscaler, &demand);
-                let place = match plan::place(&demand, &catalog, self.settings.merge) {
+                let place = match plan::place(&demand, &catalog, self.settings.merge, &self.backend)
+                {
                     Ok(place) => place,
                     // It may well be there, and only not be listed yet.
                     Err(Error::Undiscovered(_)) => continue,

@@ -4,28 +4,24 @@
 //! namespaces where [one query](merged) answers all of them, or alone.
 
 pub mod merged;
-mod separable;
 
 use std::sync::Arc;
 
 use crate::engine::catalog::{Catalog, Served, Source};
 use crate::engine::demand::{CustomDemand, Demand, ExternalDemand, Target};
 use crate::engine::error::Error;
-use crate::engine::evaluate::ObjectLabels;
-use crate::engine::ports::{Inventory, Route};
+use crate::engine::ports::{Backend, Inventory, Route, Tenancy};
 use crate::engine::table::Subject;
 use crate::engine::usage;
 use crate::model::inventory::Objects;
 use crate::model::object::Kind;
+use crate::model::rows::ObjectLabels;
 use crate::model::selector::Selector;
 use crate::promql::rule::{Query, QueryError, Rule};
 use crate::promql::template::Field;
 
 /// How many rules that could not be listed a message names.
 const MAX_UNDISCOVERED: usize = 16;
-
-/// A query that would be longer is asked in parts, each for some of the objects or namespaces.
-pub(super) const MAX_QUERY: usize = 8 * 1024;
 
 /// Where the answer to a demand is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +35,12 @@ pub struct Place {
 }
 
 /// Finds the place of a demand, or says why nobody serves it. It takes no query and no inventory.
-pub fn place(demand: &Demand, catalog: &Catalog, merge: bool) -> Result<Place, Error> {
+pub fn place(
+    demand: &Demand,
+    catalog: &Catalog,
+    merge: bool,
+    backend: &impl Backend,
+) -> Result<Place, Error> {
     let alone = || Subject::Alone(Arc::new(demand.clone()));
     match demand {
         Demand::Custom(custom) => {
@@ -69,7 +70,10 @@ pub fn place(demand: &Demand, catalog: &Catalog, merge: bool) -> Result<Place, E
             let namespace = external.namespace.as_str();
             let namespace = match external_metric(&external.metric, namespace, catalog)? {
                 Source::Series(served) => {
-                    merged::external(served, namespace, catalog.kinds()).filter(|_| merge)
+                    // What is the same for all namespaces is not where each is a tenant.
+                    let is_shared = backend.facts(&served.rule.backend).tenancy == Tenancy::Shared;
+                    merged::external(served, namespace, catalog.kinds())
+                        .filter(|name| merge && (is_shared || !name.is_empty()))
                 }
                 Source::Signal(_) => Some(namespace).filter(|it| merged::can_alternate(it)),
             };
@@ -86,6 +90,24 @@ pub fn place(demand: &Demand, catalog: &Catalog, merge: bool) -> Result<Place, E
             usage::rules(catalog)?;
             Ok(Place { subject: alone(), namespace: "".into(), kind: None })
         }
+    }
+}
+
+/// The backend that a table is computed from; none where nobody serves it, or only signals of
+/// single namespaces do, or where it is the default one.
+pub fn backend(subject: &Subject, catalog: &Catalog) -> Option<Arc<str>> {
+    let source = match subject {
+        Subject::Objects { metric, kind, .. } => catalog.custom(kind, metric, None)?,
+        Subject::Series { metric, .. } => catalog.external(metric, "")?,
+        Subject::Alone(demand) => match &**demand {
+            Demand::Custom(demand) => find_custom(demand, catalog).ok()?.1,
+            Demand::External(demand) => catalog.external(&demand.metric, &demand.namespace)?,
+            Demand::Usage(_) => return Some(Arc::clone(&catalog.resource_rules()?.cpu.backend)),
+        },
+    };
+    match source {
+        Source::Series(served) => Some(Arc::clone(&served.rule.backend)),
+        Source::Signal(signal) => signal.backend.as_deref().map(Arc::from),
     }
 }
 
@@ -120,6 +142,7 @@ pub async fn custom(
     served: &Served,
     catalog: &Catalog,
     inventory: &impl Inventory,
+    backend: &impl Backend,
 ) -> Result<Plan, Error> {
     let objects = match &demand.target {
         Target::Named(_) => None,
@@ -138,7 +161,8 @@ pub async fn custom(
     // A query that does not group by the object may mean all of them together.
     let groups = [Field::GroupBy, Field::GroupBySlice];
     let is_divisible = groups.iter().any(|field| served.rule.query.uses(*field));
-    let Queries { label, queries } = queries(&render, &names, is_divisible)?;
+    let max_query = backend.facts(&served.rule.backend).max_query;
+    let Queries { label, queries } = queries(&render, &names, is_divisible, max_query)?;
     let labels = ObjectLabels { namespace: None, object: label };
     let route = route(&served.rule, demand.namespace.as_deref());
     Ok(Plan { rule: Arc::clone(&served.rule), route, queries, labels })
@@ -163,14 +187,15 @@ fn queries(
     render: &impl Fn(&[&str]) -> Result<Query, QueryError>,
     names: &[&str],
     is_divisible: bool,
+    max_query: usize,
 ) -> Result<Queries, Error> {
     let Query { promql, object_label } = render(names).map_err(Error::Query)?;
-    if promql.len() <= MAX_QUERY || names.len() < 2 || !is_divisible {
+    if promql.len() <= max_query || names.len() < 2 || !is_divisible {
         return Ok(Queries { label: object_label, queries: vec![promql] });
     }
     let (first, second) = names.split_at(names.len() / 2);
-    let mut parts = queries(render, first, is_divisible)?;
-    parts.queries.extend(queries(render, second, is_divisible)?.queries);
+    let mut parts = queries(render, first, is_divisible, max_query)?;
+    parts.queries.extend(queries(render, second, is_divisible, max_query)?.queries);
     Ok(parts)
 }
 
@@ -301,6 +326,8 @@ pub fn external(
 mod tests {
     use super::*;
 
+    const MAX_QUERY: usize = 8 * 1024;
+
     /// As a rule would: the names, and nothing else.
     #[expect(clippy::unnecessary_wraps, reason = "rendering by a rule can fail")]
     fn render(names: &[&str]) -> Result<Query, QueryError> {
@@ -312,7 +339,7 @@ mod tests {
         let names: Vec<_> =
             (0..1000).map(|index| format!("checkout-6d5f9c7b64-{index:05}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let Queries { label, queries: parts } = queries(&render, &names, true).unwrap();
+        let Queries { label, queries: parts } = queries(&render, &names, true, MAX_QUERY).unwrap();
         assert_eq!(label, "pod");
         assert!(parts.iter().all(|part| part.len() <= MAX_QUERY));
         assert_eq!(parts.len(), 4);
@@ -323,7 +350,7 @@ mod tests {
     fn a_query_that_cannot_be_divided_stays_whole() {
         let long = "x".repeat(MAX_QUERY);
         let whole = |names: &[&str], is_divisible| {
-            queries(&render, names, is_divisible).unwrap().queries.len()
+            queries(&render, names, is_divisible, MAX_QUERY).unwrap().queries.len()
         };
         assert_eq!(whole(&[&long, "b"], false), 1);
         assert_eq!(whole(&[&long, "b"], true), 2);

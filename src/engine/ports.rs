@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::model::inventory::Objects;
 use crate::model::object::{Kind, Kinds};
+use crate::model::rows::{ObjectLabels, Rows};
 use crate::model::service::Service;
 use crate::model::value::{QueryResult, Series, SeriesNames};
 
@@ -23,6 +24,25 @@ pub trait Backend: Send + Sync + 'static {
         promql: &str,
         at: Timestamp,
     ) -> impl Future<Output = Result<QueryResult, BackendError>> + Send;
+
+    /// Evaluates an instant query of which only the values of objects are wanted; none where its
+    /// result is a scalar. The other labels of the first two samples of an object that has several
+    /// are kept where that is asked for.
+    fn query_objects(
+        &self,
+        route: &Route,
+        promql: &str,
+        labels: &ObjectLabels,
+        _describe: bool,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Option<Rows>, BackendError>> + Send {
+        async move {
+            Ok(match self.query(route, promql, at).await? {
+                QueryResult::Vector(samples) => Some(Rows::of(&samples, labels)),
+                QueryResult::Scalar(_) => None,
+            })
+        }
+    }
 
     /// Evaluates a query at every step from start to end, both included.
     fn query_range(
@@ -153,10 +173,12 @@ pub enum Fault {
     /// The answer is not what the HTTP API promises.
     #[error("the answer of Prometheus cannot be used: {0}")]
     Malformed(String),
-    /// The answer is as it should be and no metric can be made of it, or it is larger than what
-    /// the configuration allows.
+    /// The answer is as it should be and no metric can be made of it.
     #[error("the answer of Prometheus cannot be used: {0}")]
     Unusable(String),
+    /// The answer is larger than what the configuration allows.
+    #[error("the answer of Prometheus is too large: {0}")]
+    TooLarge(String),
     /// The answer lacks what a part of the backend would have said.
     #[error(
         "the answer of Prometheus is partial: {0} (`partialResults: accept` on the rule takes it \
@@ -171,12 +193,27 @@ pub enum Fault {
         /// The backend's own words.
         message: String,
     },
+    /// The backend has had too many questions.
+    #[error("Prometheus answered {status}: {message}")]
+    Throttled {
+        /// HTTP status and, where the body says so, the error type.
+        status: String,
+        /// The backend's own words.
+        message: String,
+        /// When to come back, where it says so.
+        after: Option<Duration>,
+    },
     /// No connection, or it broke.
     #[error("Prometheus cannot be reached: {0}")]
     Unreachable(String),
 }
 
 impl Fault {
+    /// Whether the answer is larger than what it may be.
+    pub const fn is_too_large(&self) -> bool {
+        matches!(self, Self::TooLarge(_))
+    }
+
     /// The error of a backend that was asked at some host and port.
     pub fn at(self, backend: &Arc<str>, peer: &Arc<str>) -> BackendError {
         let (backend, peer) = (Arc::clone(backend), Some(Arc::clone(peer)));

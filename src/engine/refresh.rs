@@ -1,8 +1,9 @@
 //! Keeps every table fresh while somebody needs it, in one task.
 //!
-//! Tables are evaluated in turn, spread over the refresh interval, and a bounded number at a time.
-//! What somebody waits for goes first. Where the backend needs longer than the interval for a
-//! table, that table is evaluated less often.
+//! Tables are evaluated in turn, spread over the refresh interval, and for each backend a bounded
+//! number at a time, so that a slow one holds up its own tables alone. What somebody waits for goes
+//! first. Where the backend needs longer than the interval for a table, that table is evaluated less
+//! often.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
@@ -18,17 +19,11 @@ use crate::engine::error::Error;
 use crate::engine::plan;
 use crate::engine::ports::{Backend, Inventory};
 use crate::engine::table::{Outcome, Parts, Table};
+use crate::promql::rule::DEFAULT_BACKEND;
 use crate::telemetry::metrics::{EvaluationOutcome, Metrics};
 
 /// How long a demand lasts after its last request. The HPA controller asks every 15 s.
 const IDLE_TIME: Duration = Duration::from_mins(5);
-
-/// How many tables are refreshed at a time: half of what the client of a backend lets through, so
-/// that there is always room for what somebody waits for.
-const CONCURRENT_REFRESHES: usize = 8;
-
-/// How many tables that somebody waits for are evaluated at a time.
-const CONCURRENT_FIRST: usize = 16;
 
 /// The golden ratio's fraction of 2^64: its multiples are spread evenly, however many there are.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -52,7 +47,7 @@ pub async fn run<B: Backend, I: Inventory>(engine: Arc<Engine<B, I>>, metrics: A
             Some(done) = running.join_next() => match done {
                 Ok(done) => {
                     metrics.evaluated(done.outcome);
-                    schedule.done(done);
+                    schedule.done(&engine, done);
                     let slow = schedule.known.values().filter(|known| known.is_slow).count();
                     metrics.refreshed_slowly(slow);
                 }
@@ -61,9 +56,14 @@ pub async fn run<B: Backend, I: Inventory>(engine: Arc<Engine<B, I>>, metrics: A
                     std::panic::resume_unwind(panic)
                 },
             },
-            urgent = engine.tables.urgent() => schedule.urgent.extend(urgent),
+            urgent = engine.tables.urgent() => for table in urgent {
+                schedule.lane(&engine, &table).urgent.push_back(table);
+            },
             () = sleep_until(next) => {}
-            _ = sweeps.tick() => sweep(&engine),
+            _ = sweeps.tick() => {
+                sweep(&engine);
+                schedule.lanes.retain(|_, lane| !lane.is_idle());
+            }
         }
     }
 }
@@ -95,14 +95,23 @@ fn sweep<B: Backend, I: Inventory>(engine: &Engine<B, I>) {
 #[derive(Debug, Default)]
 struct Schedule {
     interval: Duration,
+    /// By the name of the backend.
+    lanes: BTreeMap<Arc<str>, Lane>,
+    /// By number.
+    known: HashMap<u64, Known>,
+}
+
+/// The tables of one backend.
+#[derive(Debug, Default)]
+struct Lane {
     /// Tables that somebody waits for.
     urgent: VecDeque<Arc<Table>>,
     /// When each table is to be refreshed next, by time and number.
     due: BTreeMap<(Instant, u64), Weak<Table>>,
-    /// By number.
-    known: HashMap<u64, Known>,
     refreshing: usize,
     first: usize,
+    /// How many refreshes may be under way.
+    most: usize,
 }
 
 /// What the schedule knows of a table.
@@ -117,6 +126,7 @@ struct Known {
 
 /// An evaluation that has ended.
 struct Done {
+    lane: Arc<str>,
     table: Arc<Table>,
     is_refresh: bool,
     started: Instant,
@@ -124,9 +134,20 @@ struct Done {
 }
 
 impl Schedule {
+    /// The lane of a table, which is another one when its rule names another backend.
+    fn lane<B: Backend, I: Inventory>(
+        &mut self,
+        engine: &Engine<B, I>,
+        table: &Table,
+    ) -> &mut Lane {
+        let backend = plan::backend(&table.subject, &engine.catalog());
+        self.lanes.entry(backend.unwrap_or_else(|| DEFAULT_BACKEND.into())).or_default()
+    }
+
     fn next_due(&self) -> Option<Instant> {
-        let ((due, _), _) = self.due.first_key_value()?;
-        (self.refreshing < CONCURRENT_REFRESHES).then_some(*due)
+        let has_room = |lane: &&Lane| lane.refreshing < lane.most;
+        let next = |lane: &Lane| lane.due.first_key_value().map(|((due, _), _)| *due);
+        self.lanes.values().filter(has_room).filter_map(next).min()
     }
 
     /// Starts what can be started now.
@@ -135,10 +156,68 @@ impl Schedule {
         engine: &Arc<Engine<B, I>>,
         running: &mut JoinSet<Done>,
     ) {
-        while self.first < CONCURRENT_FIRST
+        for (backend, lane) in &mut self.lanes {
+            // Half of what the backend takes, so that there is room for what somebody waits for.
+            let concurrency = engine.backend.facts(backend).concurrency.max(1);
+            lane.most = concurrency.div_ceil(2);
+            let mut evaluate = |table, namespaces, is_refresh| {
+                let (engine, lane) = (Arc::clone(engine), Arc::clone(backend));
+                running.spawn(evaluate(engine, lane, table, namespaces, is_refresh));
+            };
+            lane.start_first(concurrency, self.interval, &mut self.known, &mut evaluate);
+            lane.start_due(self.interval, &mut self.known, &mut evaluate);
+        }
+    }
+
+    fn done<B: Backend, I: Inventory>(
+        &mut self,
+        engine: &Engine<B, I>,
+        Done { lane, table, is_refresh, started, .. }: Done,
+    ) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            let running = if is_refresh { &mut lane.refreshing } else { &mut lane.first };
+            *running -= 1;
+        }
+        let (now, interval) = (Instant::now(), self.interval);
+        let Some(known) = self.known.get_mut(&table.number) else { return };
+        known.is_running = false;
+        if known.due.is_none() {
+            let took = now.duration_since(started);
+            known.note_lateness(took, interval, &table);
+            // A backend that needs longer than the interval has as long a rest.
+            let pause = if took > interval { took } else { interval.saturating_sub(took) };
+            let due = if is_refresh { now + pause } else { now };
+            known.due = Some(due);
+            let lane = self.lane(engine, &table);
+            lane.due.insert((due, table.number), Arc::downgrade(&table));
+        }
+        if !table.unknown().is_empty() {
+            self.lane(engine, &table).urgent.push_back(table);
+        }
+    }
+}
+
+/// Starts the evaluation of a table for some namespaces, for the first time or again.
+type Start<'a> = &'a mut dyn FnMut(Arc<Table>, Vec<Arc<str>>, bool);
+
+impl Lane {
+    fn is_idle(&self) -> bool {
+        let Self { urgent, due, refreshing, first, .. } = self;
+        urgent.is_empty() && due.is_empty() && refreshing + first == 0
+    }
+
+    /// Starts what somebody waits for.
+    fn start_first(
+        &mut self,
+        concurrency: usize,
+        interval: Duration,
+        tables: &mut HashMap<u64, Known>,
+        start: Start<'_>,
+    ) {
+        while self.first < concurrency
             && let Some(table) = self.urgent.pop_front()
         {
-            let known = self.known.entry(table.number).or_default();
+            let known = tables.entry(table.number).or_default();
             let namespaces = table.unknown();
             // Whoever is under way looks when it is done.
             if known.is_running || namespaces.is_empty() {
@@ -146,23 +225,32 @@ impl Schedule {
             }
             known.is_running = true;
             if known.due.is_none() {
-                let due = Instant::now() + spread(self.interval, table.number);
+                let due = Instant::now() + spread(interval, table.number);
                 known.due = Some(due);
                 self.due.insert((due, table.number), Arc::downgrade(&table));
             }
             self.first += 1;
-            running.spawn(evaluate(Arc::clone(engine), table, namespaces, false));
+            start(table, namespaces, false);
         }
+    }
+
+    /// Starts the refreshes that are due.
+    fn start_due(
+        &mut self,
+        interval: Duration,
+        tables: &mut HashMap<u64, Known>,
+        start: Start<'_>,
+    ) {
         let now = Instant::now();
-        while self.refreshing < CONCURRENT_REFRESHES
+        while self.refreshing < self.most
             && let Some(entry) = self.due.first_entry()
             && entry.key().0 <= now
         {
             let ((due, number), table) = entry.remove_entry();
             let table = table.upgrade();
             let namespaces = table.as_ref().map(|table| table.wanted()).unwrap_or_default();
-            let (Some(table), Some(known)) = (table, self.known.get_mut(&number)) else {
-                self.known.remove(&number);
+            let (Some(table), Some(known)) = (table, tables.get_mut(&number)) else {
+                tables.remove(&number);
                 continue;
             };
             if known.is_running {
@@ -171,38 +259,14 @@ impl Schedule {
                 continue;
             }
             if namespaces.is_empty() {
-                self.known.remove(&number);
+                tables.remove(&number);
                 continue;
             }
-            known.note_lateness(now.duration_since(due), self.interval, &table);
+            known.note_lateness(now.duration_since(due), interval, &table);
             known.due = None;
             known.is_running = true;
             self.refreshing += 1;
-            running.spawn(evaluate(Arc::clone(engine), table, namespaces, true));
-        }
-    }
-
-    fn done(&mut self, Done { table, is_refresh, started, .. }: Done) {
-        if is_refresh {
-            self.refreshing -= 1;
-        } else {
-            self.first -= 1;
-        }
-        let now = Instant::now();
-        let Some(known) = self.known.get_mut(&table.number) else { return };
-        known.is_running = false;
-        if known.due.is_none() {
-            let took = now.duration_since(started);
-            known.note_lateness(took, self.interval, &table);
-            // A backend that needs longer than the interval has as long a rest.
-            let pause =
-                if took > self.interval { took } else { self.interval.saturating_sub(took) };
-            let due = if is_refresh { now + pause } else { now };
-            known.due = Some(due);
-            self.due.insert((due, table.number), Arc::downgrade(&table));
-        }
-        if !table.unknown().is_empty() {
-            self.urgent.push_back(table);
+            start(table, namespaces, true);
         }
     }
 }
@@ -227,6 +291,7 @@ fn spread(interval: Duration, number: u64) -> Duration {
 
 async fn evaluate<B: Backend, I: Inventory>(
     engine: Arc<Engine<B, I>>,
+    lane: Arc<str>,
     table: Arc<Table>,
     namespaces: Vec<Arc<str>>,
     is_refresh: bool,
@@ -236,7 +301,7 @@ async fn evaluate<B: Backend, I: Inventory>(
     let outcome = outcome(&parts);
     tell(&table, &parts);
     table.publish(parts);
-    Done { table, is_refresh, started, outcome }
+    Done { lane, table, is_refresh, started, outcome }
 }
 
 /// How an evaluation went for all namespaces together.

@@ -21,10 +21,10 @@ use self::forecast::{Outlooks, spawn};
 use self::members::Members;
 use self::values::Work;
 use crate::engine::Engine;
-use crate::engine::compute::{Computed, all, is_unexecutable};
+use crate::engine::compute::{Computed, all};
 use crate::engine::demand::{CustomDemand, ExternalDemand, Target};
 use crate::engine::error::{self, Error};
-use crate::engine::plan::{MAX_QUERY, whose};
+use crate::engine::plan::whose;
 use crate::engine::ports::{Backend, Inventory, Route, Tenancy};
 use crate::engine::table::{Subject, Values};
 use crate::model::inventory::Objects;
@@ -43,6 +43,13 @@ const MAX_HALVINGS: usize = 16;
 /// no more than the objects that were there last.
 #[derive(Debug, Default)]
 pub struct Memory(HashMap<Arc<str>, Remembered>);
+
+impl Memory {
+    /// Forgets the namespaces that nobody is interested in any more.
+    pub(super) fn keep(&mut self, wanted: &[Arc<str>]) {
+        self.0.retain(|namespace, _| wanted.binary_search(namespace).is_ok());
+    }
+}
 
 /// What a signal remembers of the objects of a namespace.
 #[derive(Debug)]
@@ -97,6 +104,8 @@ struct Asking<'a> {
     matchers: String,
     at: Timestamp,
     halvings: AtomicUsize,
+    /// Bytes of the longest query that the backend takes.
+    max_query: usize,
 }
 
 impl<B: Backend, I: Inventory> Engine<B, I> {
@@ -115,8 +124,11 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
             }
         };
         let halvings = AtomicUsize::new(MAX_HALVINGS);
-        let asking = Asking { signal, asked, matchers, at, halvings };
-        if self.backend.facts(asking.backend()).tenancy == Tenancy::PerNamespace {
+        let backend = signal.backend.as_deref().unwrap_or(DEFAULT_BACKEND);
+        let facts = self.backend.facts(backend);
+        let max_query = facts.max_query;
+        let asking = Asking { signal, asked, matchers, at, halvings, max_query };
+        if facts.tenancy == Tenancy::PerNamespace {
             let mut computed = Computed::new();
             for namespace in asked.namespaces {
                 let one = slice::from_ref(namespace);
@@ -154,7 +166,7 @@ impl<B: Backend, I: Inventory> Engine<B, I> {
                 Ok(computed) => return computed,
                 Err(error) => error,
             };
-            if namespaces.len() < 2 || !is_unexecutable(&error) || !asking.may_halve() {
+            if namespaces.len() < 2 || !error.is_divisible() || !asking.may_halve() {
                 return all(namespaces, &error);
             }
             let (first, second) = namespaces.split_at(namespaces.len() / 2);
@@ -293,9 +305,9 @@ impl Asking<'_> {
             return render(None);
         }
         let mut queries = render(Some(&names))?;
-        if names.len() > 1 && queries.iter().any(|query| query.promql.len() > MAX_QUERY) {
+        if names.len() > 1 && queries.iter().any(|query| query.promql.len() > self.max_query) {
             for (query, short) in queries.iter_mut().zip(render(None)?) {
-                if query.promql.len() > MAX_QUERY {
+                if query.promql.len() > self.max_query {
                     *query = short;
                 }
             }

@@ -145,6 +145,13 @@ impl Table {
         self.lock().keys().cloned().collect()
     }
 
+    /// Forgets what signals remember of namespaces that nobody is interested in any more.
+    pub fn forget(&self) {
+        // They are sorted.
+        let wanted = self.wanted();
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).keep(&wanted);
+    }
+
     /// Those of them of which nothing is known yet.
     pub fn unknown(&self) -> Vec<Arc<str>> {
         let parts = self.parts.load();

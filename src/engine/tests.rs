@@ -117,7 +117,7 @@ impl Backend for FakeBackend {
     fn facts(&self, _backend: &str) -> Facts {
         Facts {
             tenancy: Tenancy::Shared,
-            max_query: 1 << 20,
+            max_query: 8 << 10,
             concurrency: 16,
             deadline: Duration::from_secs(10),
             max_series: 500_000,

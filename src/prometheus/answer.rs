@@ -4,6 +4,8 @@
 //! The order of the keys does not matter. Source:
 //! <https://prometheus.io/docs/prometheus/latest/querying/api/>.
 
+mod rows;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -12,6 +14,7 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
+pub use self::rows::rows;
 use crate::model::value::{Labels, Point, QueryResult, Sample, Series};
 
 /// What an answer says, whatever the status code it came with.

@@ -1,11 +1,12 @@
 //! The client itself: a slot, a request, an answer, all within one deadline.
 
+mod request;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use reqwest::{Response, StatusCode};
@@ -16,13 +17,15 @@ use tracing::warn;
 use url::Url;
 
 use crate::engine::ports::{Fault, Range};
+use crate::model::rows::{ObjectLabels, Rows};
 use crate::model::value::{QueryResult, Series, SeriesNames};
 use crate::prometheus::answer::{self, Answer, Notes, Wrong};
 use crate::prometheus::credentials::CredentialsError;
 use crate::prometheus::listing::{self, Chunk};
-use crate::prometheus::session::{Session, Sessions};
+use crate::prometheus::oauth2::Tokens;
+use crate::prometheus::session::Sessions;
 use crate::prometheus::warnings::Warnings;
-use crate::prometheus::{Settings, Verb, fault};
+use crate::prometheus::{Settings, fault};
 use crate::telemetry::metrics::{BackendMetrics, Operation, QueryOutcome};
 
 /// A GET past it is sent as a form, since many proxies refuse a request line past 8 KiB. What is
@@ -50,6 +53,9 @@ pub enum SettingsError {
     /// Neither `http` nor `https`.
     #[error("the URL of a backend begins with http:// or https://, not with {0}:")]
     Scheme(String),
+    /// A backend without a place.
+    #[error("a backend needs a URL")]
+    NoUrl,
     /// A header that cannot be sent. The value may be a secret.
     #[error("the header {0:?} or its value holds characters that HTTP does not allow there")]
     Header(String),
@@ -68,6 +74,8 @@ pub struct Client {
     peer: Arc<str>,
     headers: HeaderMap,
     sessions: Sessions,
+    /// Of OAuth 2.0, where that says who we are.
+    tokens: Option<Tokens>,
     queries: Slots,
     listings: Slots,
     warnings: Warnings,
@@ -101,6 +109,7 @@ impl Client {
             peer: format!("{}:{port}", url.host_str().unwrap_or_default()).into(),
             headers,
             sessions: Sessions::new(Arc::clone(&settings))?,
+            tokens: settings.oauth2.clone().map(Tokens::new),
             queries: Slots::new(settings.concurrency.max(1)),
             listings: Slots::new(LISTINGS),
             warnings: Warnings::default(),
@@ -127,6 +136,28 @@ impl Client {
         let result = asked.and_then(|(result, notes)| {
             let series = if let QueryResult::Vector(samples) = &result { samples.len() } else { 1 };
             self.check(series, series).map(|()| (result, notes))
+        });
+        self.finish(Operation::Query, started, result, terms.accept_partial)
+    }
+
+    /// Evaluates an instant query of which only the values of objects are wanted; none where its
+    /// result is a scalar.
+    pub async fn query_objects(
+        &self,
+        promql: &str,
+        labels: &ObjectLabels,
+        describe: bool,
+        at: Timestamp,
+        terms: &Terms,
+    ) -> Result<Option<Rows>, Fault> {
+        let (started, deadline) = Deadline::after(self.settings.deadline);
+        let parameters = [("query", promql.to_owned()), ("time", seconds(at))];
+        let labels = labels.clone();
+        let read = move |body: &[u8]| answer::rows(body, &labels, describe);
+        let asked = self.ask("query", parameters.into(), read, terms, deadline).await;
+        let result = asked.and_then(|(rows, notes)| {
+            let series = rows.as_ref().map_or(1, Rows::samples);
+            self.check(series, series).map(|()| (rows, notes))
         });
         self.finish(Operation::Query, started, result, terms.accept_partial)
     }
@@ -171,7 +202,7 @@ impl Client {
         &self,
         path: &str,
         mut parameters: Vec<(&str, String)>,
-        read: fn(&[u8]) -> Result<Answer<T>, Wrong>,
+        read: impl FnOnce(&[u8]) -> Result<Answer<T>, Wrong> + Send + 'static,
         terms: &Terms,
         deadline: Deadline,
     ) -> Noted<T> {
@@ -207,11 +238,11 @@ impl Client {
         let Settings { max_series, max_samples, .. } = *self.settings;
         if series > max_series {
             let what = format!("it has {series} series, and maxSeries is {max_series}");
-            return Err(Fault::Unusable(what));
+            return Err(Fault::TooLarge(what));
         }
         if points > max_samples {
             let what = format!("it has {points} samples, and maxSamples is {max_samples}");
-            return Err(Fault::Unusable(what));
+            return Err(Fault::TooLarge(what));
         }
         Ok(())
     }
@@ -235,26 +266,6 @@ impl Client {
         let head = self.feed(response, sender, deadline).await?;
         let folded = fold.await.map_err(|error| stopped(&error))?;
         success(folded.map_err(|text| fault::malformed(&text, &head))?, status)
-    }
-
-    async fn send(
-        &self,
-        path: &str,
-        parameters: Vec<(&str, String)>,
-        terms: &Terms,
-    ) -> Result<Response, Fault> {
-        let session = self.sessions.current().await;
-        let mut url = self.settings.url.clone();
-        url.set_path(&format!("{}/api/v1/{path}", url.path().trim_end_matches('/')));
-        let request = match self.verb(&parameters) {
-            Verb::Get => {
-                url.query_pairs_mut().extend_pairs(&parameters);
-                session.http.get(url)
-            }
-            Verb::Post => session.http.post(url).form(&parameters),
-        };
-        let headers = self.request_headers(&session, terms);
-        request.headers(headers).send().await.map_err(|error| fault::unreachable(&error))
     }
 
     /// Passes the body on until it ends or the other side has seen enough; returns its begin.
@@ -294,6 +305,9 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
+        if let (Some(tokens), StatusCode::UNAUTHORIZED) = (&self.tokens, status) {
+            tokens.refused().await;
+        }
         let headers = response.headers().clone();
         let (body, complete) = self.body(response, MAX_REFUSAL, deadline).await;
         // The status says enough; what does not come of its body is not missed.
@@ -326,30 +340,6 @@ impl Client {
 
     async fn chunk(&self, response: &mut Response, received: u64) -> Result<Option<Bytes>, Fault> {
         response.chunk().await.map_err(|error| fault::broken(received, &error))
-    }
-
-    fn verb(&self, parameters: &[(&str, String)]) -> Verb {
-        let mut url = self.settings.url.clone();
-        url.query_pairs_mut().extend_pairs(parameters);
-        if url.as_str().len() > MAX_URL { Verb::Post } else { self.settings.verb }
-    }
-
-    fn request_headers(&self, session: &Session, terms: &Terms) -> HeaderMap {
-        let mut headers = self.headers.clone();
-        let url = &self.settings.url;
-        let is_in_url = !url.username().is_empty() || url.password().is_some();
-        // The order of Go's client and client-go: a header wins over the URL, and that over a
-        // token.
-        if let Some(token) = &session.authorization
-            && !is_in_url
-            && !headers.contains_key(AUTHORIZATION)
-        {
-            headers.insert(AUTHORIZATION, token.clone());
-        }
-        if let Some((name, value)) = &terms.tenant {
-            headers.insert(name.clone(), value.clone());
-        }
-        headers
     }
 
     fn finish<T>(
@@ -428,16 +418,17 @@ fn outcome(error: &Fault) -> QueryOutcome {
         Fault::Busy { .. } => QueryOutcome::Busy,
         Fault::Deadline(_) => QueryOutcome::Deadline,
         Fault::Incomplete { .. } => QueryOutcome::Incomplete,
-        Fault::Malformed(_) | Fault::Unusable(_) => QueryOutcome::Malformed,
+        Fault::Malformed(_) | Fault::Unusable(_) | Fault::TooLarge(_) => QueryOutcome::Malformed,
         Fault::Partial(_) => QueryOutcome::Partial,
         Fault::Suspended { .. } | Fault::NotAsked(_) => QueryOutcome::Suspended,
         Fault::Refused { .. } => QueryOutcome::Refused,
+        Fault::Throttled { .. } => QueryOutcome::Throttled,
         Fault::Unreachable(_) => QueryOutcome::Unreachable,
     }
 }
 
 fn too_large(limit: u64) -> Fault {
-    Fault::Unusable(format!("it is larger than {limit} bytes"))
+    Fault::TooLarge(format!("it is larger than {limit} bytes"))
 }
 
 fn stopped(error: &JoinError) -> Fault {

@@ -9,6 +9,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use http::HeaderValue;
 use kube::Config;
 use kube::client::ConfigExt;
@@ -80,6 +82,7 @@ pub(super) struct Credentials {
 pub(super) fn are_in_files(settings: &Settings) -> bool {
     let Settings { ca_file, client_cert_file, token_file, auth_config, in_cluster, .. } = settings;
     *in_cluster
+        || settings.basic_auth.is_some()
         || [ca_file, client_cert_file, token_file, auth_config].into_iter().any(Option::is_some)
 }
 
@@ -111,6 +114,8 @@ struct Source {
     auth: serde_json::Value,
     /// A token that was found, and where.
     token_file: Option<PathBuf>,
+    /// A name and the file of its password.
+    basic: Option<(String, PathBuf)>,
     is_https: bool,
 }
 
@@ -143,7 +148,11 @@ fn source(settings: &Settings, mount: &Path) -> Result<Source, CredentialsError>
         .clone()
         .or_else(|| config.auth_info.token_file.as_ref().map(Into::into));
     let auth = serde_json::to_value(&config.auth_info).unwrap_or_default();
-    Ok(Source { config, auth, token_file, is_https: settings.url.scheme() == "https" })
+    let token_url = settings.oauth2.as_ref().map(|oauth2| &oauth2.token_url);
+    let is_https = [Some(&settings.url), token_url].into_iter().flatten();
+    let is_https = is_https.map(url::Url::scheme).any(|scheme| scheme == "https");
+    let basic = settings.basic_auth.clone();
+    Ok(Source { config, auth, token_file, basic, is_https })
 }
 
 fn trusting(ca_file: &Path) -> Result<Config, CredentialsError> {
@@ -196,7 +205,8 @@ impl Source {
             auth.client_certificate.as_ref().filter(|_| auth.client_certificate_data.is_none());
         let key = auth.client_key.as_ref().filter(|_| auth.client_key_data.is_none());
         let files = [cert, key].into_iter().flatten().map(Path::new);
-        for path in files.chain(self.token_file.as_deref()) {
+        let password = self.basic.as_ref().map(|(_, file)| file.as_path());
+        for path in files.chain(self.token_file.as_deref()).chain(password) {
             add(&read_file(path)?);
         }
         Ok(hash.finalize().into())
@@ -210,7 +220,10 @@ impl Source {
             let inline = self.auth.get("token").and_then(serde_json::Value::as_str);
             inline.map(|token| (token.to_owned(), "in the kubeconfig".to_owned()))
         };
-        let authorization = token.map(|(token, place)| bearer(&token, place)).transpose()?;
+        let authorization = match &self.basic {
+            Some((username, file)) => Some(basic(username, file)?),
+            None => token.map(|(token, place)| bearer(&token, place)).transpose()?,
+        };
         Ok(Credentials { tls: self.tls()?, authorization })
     }
 
@@ -223,6 +236,15 @@ impl Source {
         }
         config.rustls_client_config().map_err(|error| CredentialsError::Tls(Box::new(error)))
     }
+}
+
+fn basic(username: &str, password_file: &Path) -> Result<HeaderValue, CredentialsError> {
+    let password = read_file(password_file)?;
+    let pair = [username.as_bytes(), b":", password.trim_ascii()].concat();
+    let mut header = HeaderValue::try_from(format!("Basic {}", BASE64.encode(pair)))
+        .map_err(|_| CredentialsError::Token(format!("in {}", password_file.display())))?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 fn bearer(token: &str, place: String) -> Result<HeaderValue, CredentialsError> {

@@ -2,9 +2,11 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use url::Url;
 
 use crate::engine::ports::Fault;
@@ -52,14 +54,35 @@ pub(super) fn refused(base: &Url, status: StatusCode, headers: &HeaderMap, body:
         let message = redirect(base, headers);
         return Fault::Refused { status: status.to_string(), message };
     }
-    if let Some((kind, message)) = answer::refusal(body) {
-        return said(status, &kind, &message);
+    let fault = if let Some((kind, message)) = answer::refusal(body) {
+        said(status, &kind, &message)
+    } else {
+        let mut message = one_line(&String::from_utf8_lossy(body), EXCERPT);
+        if message.is_empty() {
+            "without a word of explanation".clone_into(&mut message);
+        }
+        Fault::Refused { status: status.to_string(), message }
+    };
+    match fault {
+        Fault::Refused { status: text, message } if status == StatusCode::TOO_MANY_REQUESTS => {
+            Fault::Throttled {
+                status: text,
+                message,
+                after: retry_after(headers, Timestamp::now()),
+            }
+        }
+        fault => fault,
     }
-    let mut message = one_line(&String::from_utf8_lossy(body), EXCERPT);
-    if message.is_empty() {
-        "without a word of explanation".clone_into(&mut message);
+}
+
+/// How long `Retry-After` asks to wait: seconds, or a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
     }
-    Fault::Refused { status: status.to_string(), message }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
 }
 
 /// A refusal in the form of the HTTP API, whatever its status.
@@ -140,6 +163,24 @@ mod tests {
         ];
         for (text, max, expected) in cases {
             assert_eq!(one_line(text, max), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_to_come_back_is_a_number_of_seconds_or_a_date() {
+        let now = Timestamp::from_second(784_111_767).unwrap();
+        let cases = [
+            (Some("30"), Some(30)),
+            (Some("Sun, 06 Nov 1994 08:49:37 GMT"), Some(10)),
+            (Some("Sun, 06 Nov 1994 08:49:07 GMT"), Some(0)),
+            (Some("-1"), None),
+            (Some("soon"), None),
+            (None, None),
+        ];
+        for (text, expected) in cases {
+            let headers = text.map(|text| (RETRY_AFTER, text.parse().unwrap()));
+            let after = retry_after(&headers.into_iter().collect(), now);
+            assert_eq!(after, expected.map(Duration::from_secs), "{text:?}");
         }
     }
 

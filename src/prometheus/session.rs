@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use tokio::sync::Mutex;
 use tokio::task;
 use tokio::time::Instant;
 use tracing::{info, warn};
+use url::Host;
 
 use crate::prometheus::credentials::{self, Credentials, Fingerprint};
 use crate::prometheus::{Settings, SettingsError};
@@ -96,10 +98,36 @@ fn changed_session(
     Ok(Some((fingerprint, Session::new(settings, credentials)?)))
 }
 
+/// Resolves a name as another: TLS then speaks of the name, and the connection goes to the host.
+struct Alias {
+    name: String,
+    host: Host<String>,
+}
+
+impl Resolve for Alias {
+    fn resolve(&self, name: Name) -> Resolving {
+        let host = match &self.host {
+            _ if name.as_str() != self.name => name.as_str().to_owned(),
+            Host::Domain(host) => host.clone(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        Box::pin(async move {
+            let found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
 impl Session {
     fn new(settings: &Settings, credentials: Credentials) -> Result<Self, SettingsError> {
         let Credentials { tls, authorization } = credentials;
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder();
+        if let (Some(name), Some(host)) = (&settings.server_name, settings.url.host()) {
+            let alias = Alias { name: name.clone(), host: host.to_owned() };
+            builder = builder.dns_resolver(Arc::new(alias));
+        }
+        let http = builder
             .tls_backend_preconfigured(tls)
             .http1_only()
             .redirect(redirect::Policy::none())

@@ -143,6 +143,12 @@ impl Template {
     pub fn uses(&self, field: Field) -> bool {
         self.used.contains(&field)
     }
+
+    /// Whether the template prints a field as it is and does nothing else with it, so that no
+    /// value of it makes another text around it.
+    pub fn only_prints(&self, field: Field) -> bool {
+        self.uses(field) && self.nodes.iter().all(|node| node.only_prints(field))
+    }
 }
 
 /// A refusal and the byte where the construct begins.
@@ -182,6 +188,40 @@ enum Node {
         body: Vec<Self>,
         otherwise: Vec<Self>,
     },
+}
+
+impl Node {
+    fn only_prints(&self, field: Field) -> bool {
+        let all = |nodes: &[Self]| nodes.iter().all(|node| node.only_prints(field));
+        match self {
+            Self::Text(_) => true,
+            Self::Print { value, .. } => *value == Expression::Field(field) || !value.uses(field),
+            Self::Set { value, .. } => !value.uses(field),
+            Self::If { condition: value, then: one, otherwise: other, .. }
+            | Self::With { value, then: one, otherwise: other, .. }
+            | Self::Range { over: value, body: one, otherwise: other, .. } => {
+                !value.uses(field) && all(one) && all(other)
+            }
+        }
+    }
+}
+
+impl Expression {
+    fn uses(&self, field: Field) -> bool {
+        match self {
+            Self::Field(other) => *other == field,
+            Self::Key { map, .. } => map.uses(field),
+            Self::Call { arguments, .. } | Self::Format { arguments, .. } => {
+                arguments.iter().any(|it| it.uses(field))
+            }
+            Self::Dot
+            | Self::Root
+            | Self::Text(_)
+            | Self::Int(_)
+            | Self::Bool(_)
+            | Self::Variable(_) => false,
+        }
+    }
 }
 
 /// Something with a value. Types have been checked.

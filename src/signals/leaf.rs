@@ -309,11 +309,15 @@ impl Place {
                 Self::Object { namespaced: true } => see(namespace, name),
                 // Whoever asks in a namespace may mean it.
                 Self::Object { namespaced: false } => {
-                    namespaces.iter().for_each(|namespace| see(namespace, name));
+                    for namespace in namespaces {
+                        see(namespace, name);
+                    }
                 }
                 Self::Namespace { namespaced: true } => see("", namespace),
                 Self::Namespace { namespaced: false } => {
-                    namespaces.iter().for_each(|namespace| see("", namespace));
+                    for namespace in namespaces {
+                        see("", namespace);
+                    }
                 }
                 Self::Joined => namespaces.iter().for_each(|namespace| {
                     let rest = name.strip_prefix(&**namespace);

@@ -25,6 +25,7 @@ use self::access::Access;
 use self::admission::Admission;
 use self::forecasts::ForecastSource;
 use self::process::Process;
+use self::replicas::Replicas;
 use self::requests::{RequestCounts, RequestDurations, Requests};
 use self::watches::WatchSource;
 use super::chain;
@@ -34,6 +35,7 @@ mod admission;
 mod forecasts;
 mod labels;
 mod process;
+mod replicas;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,7 @@ pub use self::forecasts::ForecastState;
 pub use self::labels::{
     ApiGroup, DiscoveryOutcome, EvaluationOutcome, Operation, QueryOutcome, Verb,
 };
+pub use self::replicas::ReplicaMetrics;
 pub use self::watches::WatchState;
 
 /// The `Content-Type` of [`Metrics::encode`].
@@ -58,6 +61,7 @@ pub struct Metrics {
     access: Access,
     admission: Admission,
     backends: Backends,
+    replicas: Replicas,
     snapshot: Arc<SnapshotSource>,
     watches: Arc<WatchSource>,
     forecasts: Arc<ForecastSource>,
@@ -87,6 +91,7 @@ impl Metrics {
             access: Access::register(&mut registry),
             admission: Admission::register(&mut registry),
             backends: Backends::register(&mut registry),
+            replicas: Replicas::register(&mut registry),
             discovery: Discovery::register(&mut registry),
             config_reloads: register(
                 &mut registry,
@@ -237,6 +242,21 @@ impl Metrics {
         self.backends.of(name)
     }
 
+    /// The gauges of one replica of a backend, which is named by host and port.
+    pub fn replica(&self, backend: &str, peer: &str) -> ReplicaMetrics {
+        self.replicas.of(backend, peer)
+    }
+
+    /// A replica is no longer configured.
+    pub fn replica_forgotten(&self, backend: &str, peer: &str) {
+        self.replicas.forget(backend, peer);
+    }
+
+    /// A backend is no longer configured: its series end, so that reloads do not pile them up.
+    pub fn backend_forgotten(&self, name: &str) {
+        self.backends.forget(name);
+    }
+
     /// The series of a rule were listed: this many metrics are in the list (none is
     /// [`DiscoveryOutcome::Empty`]), and this many are known with those of earlier lists.
     pub fn discovery_succeeded(&self, rule: &str, listed: usize, known: usize, now: Timestamp) {
@@ -316,9 +336,15 @@ pub struct BackendMetrics {
     queries: [[Counter; QueryOutcome::ALL.len()]; Operation::ALL.len()],
     durations: [Histogram; Operation::ALL.len()],
     warnings: Counter,
+    failovers: Counter,
 }
 
 impl BackendMetrics {
+    /// Another replica than the first answered.
+    pub fn failed_over(&self) {
+        self.failovers.inc();
+    }
+
     /// The backend was asked, and this came of it after this time.
     pub fn asked(&self, operation: Operation, outcome: QueryOutcome, took: Duration) {
         self.queries[operation as usize][outcome as usize].inc();
@@ -378,6 +404,7 @@ struct Backends {
     queries: Family<QueryLabels, Counter>,
     durations: Family<OperationLabels, Histogram, fn() -> Histogram>,
     warnings: Family<BackendLabel, Counter>,
+    failovers: Family<BackendLabel, Counter>,
 }
 
 impl Backends {
@@ -402,6 +429,11 @@ impl Backends {
                 "plimsoll_backend_warnings",
                 "Warnings in the answers of a backend",
             ),
+            failovers: register(
+                registry,
+                "plimsoll_backend_failovers",
+                "Answers of a backend that came from another replica than its first",
+            ),
         }
     }
 
@@ -420,7 +452,20 @@ impl Backends {
                 self.durations.get_or_create_owned(&labels)
             }),
             warnings: self.warnings.get_or_create_owned(&BackendLabel { backend: backend() }),
+            failovers: self.failovers.get_or_create_owned(&BackendLabel { backend: backend() }),
         }
+    }
+
+    fn forget(&self, name: &str) {
+        let backend = || name.to_owned();
+        for operation in Operation::ALL.map(Operation::as_str) {
+            for outcome in QueryOutcome::ALL.map(QueryOutcome::as_str) {
+                self.queries.remove(&QueryLabels { backend: backend(), operation, outcome });
+            }
+            self.durations.remove(&OperationLabels { backend: backend(), operation });
+        }
+        self.warnings.remove(&BackendLabel { backend: backend() });
+        self.failovers.remove(&BackendLabel { backend: backend() });
     }
 }
 

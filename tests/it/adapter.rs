@@ -6,6 +6,7 @@
 
 mod differences;
 mod faults;
+mod merged;
 mod recording;
 mod startup;
 

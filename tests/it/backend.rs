@@ -2,7 +2,9 @@
 
 mod credentials;
 mod errors;
+mod identity;
 mod real;
+mod replicas;
 mod requests;
 mod series;
 

@@ -247,7 +247,9 @@ async fn nothing_that_ends_moves_a_replica(world: &mut World) {
     // Its `rate` of the first samples after a gap is too low. Kubernetes waits for 5 minutes before
     // it shrinks, some times the window of the rates; so does this, with a window of 5 seconds.
     for app in APPS {
-        let patch = r#"{"spec":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":60}}}}"#;
+        let window = 60 + outage().as_secs();
+        let window = json!({"scaleDown": {"stabilizationWindowSeconds": window}});
+        let patch = json!({"spec": {"behavior": window}});
         world.kubectl.run(&format!("patch hpa {app} -n {NAMESPACE} -p {patch}")).await;
     }
     disrupt(world, &format!("Prometheus away for {:?}", outage()), async |world| {

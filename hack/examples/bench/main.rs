@@ -6,13 +6,22 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a command for a terminal")]
 
 mod admission;
+mod asker;
 mod bare;
+mod cluster;
+mod faults;
+mod fleet;
+mod gate;
 mod inventory;
 mod load;
 mod peer;
 mod prometheus;
+mod refresh;
+mod samples;
+mod scale;
 mod series;
 mod serve;
+mod workload;
 
 #[path = "../shared/http.rs"]
 mod http;
@@ -35,6 +44,14 @@ enum Command {
     Inventory(inventory::Args),
     /// Reviews per second, latency and memory of the webhook.
     Admission(admission::Args),
+    /// What it costs to serve a cluster, by the number of its HPAs.
+    Scale(scale::Args),
+    /// Processor time and memory to take up the values of one metric of very many pods.
+    Refresh(refresh::Args),
+    /// What is lost while something breaks, and how soon all is well again.
+    Faults(faults::Args),
+    #[command(hide = true)]
+    Parse(refresh::ParseArgs),
     #[command(hide = true)]
     Bare(bare::Args),
     #[command(hide = true)]
@@ -50,6 +67,10 @@ async fn main() -> ExitCode {
         Command::Series(args) => series::run(&args).await,
         Command::Inventory(args) => inventory::run(&args).await,
         Command::Admission(args) => admission::run(&args).await,
+        Command::Scale(args) => scale::run(&args).await,
+        Command::Refresh(args) => refresh::run(&args).await,
+        Command::Faults(args) => faults::run(&args).await,
+        Command::Parse(args) => refresh::parse(&args).await,
         Command::Follow(args) => inventory::follow(&args).await,
         Command::Bare(args) => bare::run(&args).await,
         Command::Load(args) => load::run(&args).await,

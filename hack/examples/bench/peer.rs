@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::process;
 use crate::serve::Server;
@@ -57,27 +57,8 @@ impl Peer {
         }
         let token = self.kubectl(&["create", "token", "default", "--namespace=bench"]).await?;
 
-        // It takes port 0 for "do not serve".
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let kubeconfig = self.kubeconfig.display();
-        let command = [
-            self.binary.display().to_string(),
-            format!("--config={}", config.display()),
-            format!("--prometheus-url=http://{prometheus}"),
-            "--bind-address=127.0.0.1".to_owned(),
-            format!("--secure-port={port}"),
-            format!("--tls-cert-file={}", dir.join("apiserver.crt").display()),
-            format!("--tls-private-key-file={}", dir.join("apiserver.key").display()),
-            format!("--lister-kubeconfig={kubeconfig}"),
-            format!("--authentication-kubeconfig={kubeconfig}"),
-            format!("--authorization-kubeconfig={kubeconfig}"),
-            "--metrics-relist-interval=5s".to_owned(),
-        ];
-        let (child, ()) = process::start(&command, &dir.join("peer.log"), |line| {
-            line.contains("Serving securely on").then_some(())
-        })
-        .await?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (child, address) =
+            start(&self.binary, dir, config, prometheus, &self.kubeconfig).await?;
         Ok(Server { name: "prometheus-adapter", address, child, token: Some(token) })
     }
 
@@ -101,4 +82,35 @@ impl Peer {
         }
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
+}
+
+/// Starts a prometheus-adapter with the certificate of plimsoll in `dir`.
+pub(crate) async fn start(
+    binary: &Path,
+    dir: &Path,
+    config: &Path,
+    prometheus: SocketAddr,
+    kubeconfig: &Path,
+) -> Result<(Child, SocketAddr)> {
+    // It takes port 0 for "do not serve".
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let kubeconfig = kubeconfig.display();
+    let command = [
+        binary.display().to_string(),
+        format!("--config={}", config.display()),
+        format!("--prometheus-url=http://{prometheus}"),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--secure-port={port}"),
+        format!("--tls-cert-file={}", dir.join("apiserver.crt").display()),
+        format!("--tls-private-key-file={}", dir.join("apiserver.key").display()),
+        format!("--lister-kubeconfig={kubeconfig}"),
+        format!("--authentication-kubeconfig={kubeconfig}"),
+        format!("--authorization-kubeconfig={kubeconfig}"),
+        "--metrics-relist-interval=5s".to_owned(),
+    ];
+    let (child, ()) = process::start(&command, &dir.join("peer.log"), |line| {
+        line.contains("Serving securely on").then_some(())
+    })
+    .await?;
+    Ok((child, SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
 }

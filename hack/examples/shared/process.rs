@@ -48,17 +48,17 @@ pub(crate) fn plimsoll_binary() -> Result<PathBuf> {
 /// Starts `plimsoll serve --standalone` on free ports, with its certificate in `dir` and its log in
 /// `dir`/plimsoll.log.
 pub(crate) async fn start_plimsoll(dir: &Path, args: &[String]) -> Result<(Child, Addresses)> {
+    let mut standalone = vec!["--standalone".to_owned()];
+    standalone.extend_from_slice(args);
+    serve_plimsoll(dir, &standalone).await
+}
+
+/// Starts `plimsoll serve` so, in whichever cluster the flags name.
+pub(crate) async fn serve_plimsoll(dir: &Path, args: &[String]) -> Result<(Child, Addresses)> {
     let mut command = vec![plimsoll_binary()?.display().to_string()];
     command.extend(
-        [
-            "serve",
-            "--standalone",
-            "--secure-port=0",
-            "--admission-port=0",
-            "--admin-port=0",
-            "--log-format=json",
-        ]
-        .map(str::to_owned),
+        ["serve", "--secure-port=0", "--admission-port=0", "--admin-port=0", "--log-format=json"]
+            .map(str::to_owned),
     );
     command.push(format!("--cert-dir={}", dir.display()));
     command.extend_from_slice(args);

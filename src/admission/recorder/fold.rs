@@ -136,6 +136,8 @@ fn add(usage: &mut Usage, measure: Measure, value: f64, window: Duration, now: T
         Measure::Samples => usage.samples = usage.samples.saturating_add(value as u64),
         Measure::First => {
             let age = Duration::from_secs((now.as_second() as f64 - value).max(0.0) as u64);
+            // It may have been there for up to an hour before it was seen.
+            let age = age + Duration::from_hours(1);
             usage.window = usage.window.max(age.min(window));
         }
         // Both miss some: the larger is nearer.
@@ -154,7 +156,7 @@ mod tests {
     use super::*;
     use crate::model::value::Point;
 
-    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    const NOW: Timestamp = Timestamp::constant(1_000_000, 0);
     const WEEK: Duration = Duration::from_hours(7 * 24);
 
     fn sample(labels: &[(&str, &str)], value: f64) -> Sample {
@@ -183,7 +185,7 @@ mod tests {
             (Measure::MemoryP99, vec![app("web-1-a", 90.0), app("web-2-b", 200.0)]),
             (Measure::CpuP99, vec![app("web-1-a", 0.5), app("web-2-b", f64::NAN)]),
             (Measure::Samples, vec![app("web-1-a", 10.0), app("web-2-b", 20.0)]),
-            (Measure::First, vec![app("web-1-a", -3600.0), app("web-2-b", -99e9)]),
+            (Measure::First, vec![app("web-1-a", 996_400.0), app("web-2-b", 0.0)]),
             (Measure::OomEvents, vec![app("web-2-b", 1.9)]),
             (Measure::OomEnds, vec![app("web-2-b", 1.0)]),
             (Measure::Throttled, vec![app("web-1-a", 0.25)]),

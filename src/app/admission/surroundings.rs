@@ -82,7 +82,7 @@ impl Cluster {
     }
 
     /// Follows the kinds that are looked up, for ever.
-    pub(in crate::app) async fn follow(self: Arc<Self>, mut wishes: Wishes) {
+    pub(in crate::app) async fn follow(&self, wishes: &mut Wishes) {
         let mut tick = interval(FOLLOW);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -31,6 +31,22 @@ pub(super) fn of(subject: &Subject, attributes: &Attributes) -> SubjectAccessRev
     spec
 }
 
+/// Whether the subject may do the same with all objects of all namespaces, which is what an empty
+/// name and an empty namespace mean in a review (`ResourceAttributes` of authorization/v1). None
+/// where the question is not about a namespace.
+pub(super) fn everywhere(spec: &SubjectAccessReviewSpec) -> Option<SubjectAccessReviewSpec> {
+    let attributes = spec.resource_attributes.as_ref()?;
+    attributes.namespace.as_ref()?;
+    let everywhere = ReviewedResource {
+        namespace: None,
+        name: None,
+        label_selector: None,
+        field_selector: None,
+        ..attributes.clone()
+    };
+    Some(SubjectAccessReviewSpec { resource_attributes: Some(everywhere), ..spec.clone() })
+}
+
 fn resource(attributes: &ResourceAttributes) -> ReviewedResource {
     let labels = attributes.label_selector.iter().map(|requirement| LabelSelectorRequirement {
         key: requirement.key.clone(),

@@ -34,6 +34,9 @@ pub struct Binding {
     pub kind: Option<Arc<Kind>>,
     /// The table and the namespace in it.
     pub interest: Interest,
+    /// Where the demand is evaluated by itself, for as long as the query that answers for others
+    /// too cannot be executed.
+    pub alone: ArcSwapOption<Interest>,
 }
 
 /// The latest answer and what it was made of.

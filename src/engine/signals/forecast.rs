@@ -43,8 +43,11 @@ const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(24);
 pub(super) struct Outlooks {
     /// The end of the past, in seconds since the Unix epoch.
     end: i64,
-    by_name: HashMap<Box<str>, Result<f64, String>>,
+    by_name: Told,
 }
+
+/// What is foreseen of each object, by name, or why nothing is.
+type Told = HashMap<Box<str>, Result<f64, String>>;
 
 impl Outlooks {
     /// What is foreseen of an object, or why nothing is.
@@ -203,7 +206,7 @@ impl Past {
         work: &Work,
         forecast: &Forecast,
         forecasts: &Forecasts,
-    ) -> Vec<(Arc<str>, HashMap<Box<str>, Result<f64, String>>)> {
+    ) -> HashMap<Arc<str>, Told> {
         let mut followed = self.followed(work);
         let known = followed.len().min(MAX_OBJECTS);
         let (followed, rest) = followed.split_at_mut(known);
@@ -213,7 +216,7 @@ impl Past {
         let found: Vec<_> =
             followed.iter().map(|object| forecast.look_ahead(&object.points, end)).collect();
         forecasts.note(&work.signal, &found, work.at);
-        let mut outlooks: HashMap<Arc<str>, HashMap<Box<str>, Result<f64, String>>> = work
+        let mut outlooks: HashMap<Arc<str>, Told> = work
             .namespaces
             .iter()
             .map(|namespace| (Arc::clone(namespace), HashMap::new()))
@@ -229,7 +232,7 @@ impl Past {
                 by_name.insert(object.name.clone(), told);
             }
         }
-        outlooks.into_iter().collect()
+        outlooks
     }
 
     /// Notes the values of each step.

@@ -48,6 +48,10 @@ pub(super) struct Work {
 /// A namespace, the values in it, and what to remember.
 pub(super) type Done = (Arc<str>, Result<Values, Error>, States);
 
+/// Takes the namespace in which an object is asked for, the one in which it is, its name and its
+/// pods.
+type SeeObject<'see, 'work> = dyn FnMut(&'work Arc<str>, &str, &str, &[&str]) + 'see;
+
 impl Work {
     /// Computes the values of each namespace.
     pub(super) fn run(mut self) -> Vec<Done> {
@@ -94,13 +98,12 @@ impl Work {
         done.collect()
     }
 
-    /// Calls with each object: the namespace in which it is asked for, the one in which it is, its
-    /// name and its pods; those of one namespace in the order of their names.
+    /// Calls with each object, those of one namespace in the order of their names.
     pub(super) fn each_object<'a>(
         &'a self,
         kind: &Kind,
         tables: &[&Table<'_>],
-        see: &mut dyn FnMut(&'a Arc<str>, &str, &str, &[&str]),
+        see: &mut SeeObject<'_, 'a>,
     ) {
         let between = self.members.as_ref().map(Members::between).unwrap_or_default();
         let membership = self.members.as_ref().map(|members| members.of(kind, &between));
@@ -129,7 +132,9 @@ impl Work {
         let objects = self.objects.as_ref().filter(|objects| !objects.is_empty());
         if let Some(objects) = objects {
             for (namespace, objects) in objects.namespaces() {
-                objects.iter().for_each(|object| names.add(namespace, &object.name));
+                for object in objects {
+                    names.add(namespace, &object.name);
+                }
             }
         } else {
             // Nothing is known of the kind but what others say.
@@ -225,15 +230,15 @@ fn timed(Point { timestamp, value }: Point) -> Result<Timed, Fault> {
 /// Names of objects by the namespace in which they are asked for.
 struct Names<'a> {
     index: HashMap<&'a str, usize>,
-    names: Vec<Vec<Box<str>>>,
+    found: Vec<Vec<Box<str>>>,
     is_namespace: bool,
 }
 
 impl<'a> Names<'a> {
     fn of(kind: &Kind, namespaces: &'a [Arc<str>]) -> Self {
         let index = namespaces.iter().zip(0..).map(|(namespace, index)| (&**namespace, index));
-        let names = vec![Vec::new(); namespaces.len()];
-        Self { index: index.collect(), names, is_namespace: kind.is_namespace() }
+        let found = vec![Vec::new(); namespaces.len()];
+        Self { index: index.collect(), found, is_namespace: kind.is_namespace() }
     }
 
     /// Adds an object; a Namespace is asked for by its own name, or with all others.
@@ -241,17 +246,17 @@ impl<'a> Names<'a> {
         let own = if self.is_namespace { name } else { namespace };
         let all = self.is_namespace.then_some("");
         for place in [Some(own), all].into_iter().flatten() {
-            if let Some(names) = self.index.get(place).and_then(|at| self.names.get_mut(*at)) {
+            if let Some(names) = self.index.get(place).and_then(|at| self.found.get_mut(*at)) {
                 names.push(name.into());
             }
         }
     }
 
     fn sorted(mut self) -> Vec<Vec<Box<str>>> {
-        for names in &mut self.names {
+        for names in &mut self.found {
             names.sort_unstable();
             names.dedup();
         }
-        self.names
+        self.found
     }
 }

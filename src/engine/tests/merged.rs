@@ -88,11 +88,46 @@ async fn a_namespace_whose_data_cannot_be_executed_harms_no_other() {
     }
     engine.backend().answer(&together("a"), vector(&[of("a", "x", 1.0)]));
     engine.backend().answer(&together("b"), vector(&[of("b", "x", 2.0)]));
+    let alone = |pod: &str| format!(r#"sum(requests{{namespace="c",pod="{pod}"}}) by (pod)"#);
+    engine.backend().answer(&alone("x"), refused());
+    engine.backend().answer(&alone("y"), vector(&[sample(&[("pod", "y")], 3.0)]));
+    let demands = [named("a", "x"), named("b", "x"), named("c", "x"), named("c", "y")];
+    let answers = join_all(demands.iter().map(|demand| values(&engine, demand))).await;
+    let [a, b, cx, cy] = <[_; 4]>::try_from(answers).unwrap();
+    assert_eq!((a, b), (Ok(pairs(&[("x", "1")])), Ok(pairs(&[("x", "2")]))));
+    assert!(cx.unwrap_err().to_string().contains("many-to-many"));
+    assert_eq!(cy, Ok(pairs(&[("y", "3")])), "nor another object of the namespace");
+
+    engine.backend().answer(&together("a|b|c"), vector(&[of("c", "x", 4.0), of("c", "y", 5.0)]));
+    sleep(REFRESH * 2).await;
+    assert_eq!(values(&engine, &named("c", "y")).await, Ok(pairs(&[("y", "5")])));
+    let asked = engine.backend().asked();
+    sleep(REFRESH * 2 + Duration::from_millis(1)).await;
+    assert_eq!(values(&engine, &named("c", "x")).await, Ok(pairs(&[("x", "4")])));
+    let more = engine.backend().asked() - asked;
+    assert!(more <= 6, "what is not needed any more is not asked: {more}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_for_all_is_asked_for_in_halves() {
+    let engine = merging(FakeInventory::default(), AGGREGATED);
+    let too_large = || Err(failed(Fault::TooLarge("it has 3 series, and maxSeries is 2".into())));
+    for namespaces in ["a|b|c", "b|c", "c"] {
+        engine.backend().answer(&together(namespaces), too_large());
+    }
+    engine.backend().answer(&together("a"), vector(&[of("a", "x", 1.0)]));
+    engine.backend().answer(&together("b"), vector(&[of("b", "x", 2.0)]));
+    engine.backend().answer(r#"sum(requests{namespace="c",pod="x"}) by (pod)"#, too_large());
     let demands = ["a", "b", "c"].map(|namespace| named(namespace, "x"));
     let answers = join_all(demands.iter().map(|demand| values(&engine, demand))).await;
     let [a, b, c] = <[_; 3]>::try_from(answers).unwrap();
     assert_eq!((a, b), (Ok(pairs(&[("x", "1")])), Ok(pairs(&[("x", "2")]))));
-    assert!(c.unwrap_err().to_string().contains("many-to-many"));
+    assert_eq!(
+        c.unwrap_err().to_string(),
+        "c/pods/x/requests: backend default: the answer of Prometheus is too large: it has 3 \
+         series, and maxSeries is 2 (asked by rules[0]: sum(requests{namespace=\"c\",pod=\"x\"}) \
+         by (pod)); let the query aggregate more, or raise that limit of the backend"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,7 +255,8 @@ async fn without_data_a_policy_answers_and_without_a_backend_only_the_last_known
         values(&engine, &pod("web-0")).await.ok();
         assert_eq!(next(vector(&[of("shop", "web-0", 3.0)])).await.as_deref(), Some("3"));
         assert_eq!(next(vector(&[])).await.as_deref(), without_data, "{policy}");
-        assert_eq!(next(refused()).await.as_deref(), without_backend, "{policy}");
+        let gone = Err(failed(Fault::Unreachable("connection refused".to_owned())));
+        assert_eq!(next(gone).await.as_deref(), without_backend, "{policy}");
     }
 }
 

@@ -130,6 +130,17 @@ async fn an_external_metric_has_no_nan_no_overflow_and_no_negative_number() {
 }
 
 #[tokio::test]
+async fn an_external_metric_with_a_series_twice_is_not_added_up() {
+    let engine = engine_of(FakeInventory::default(), CONFIG);
+    let twice = [sample(&[("a", "b")], 1.0), sample(&[], 1.0), sample(&[("a", "b")], 2.0)];
+    engine.backend().answer("depth{}", vector(&twice));
+    assert_eq!(
+        message(&engine, &external("depth")).await,
+        r#"externalRules[0] cannot use what the backend answered: it has the series {a="b"} twice"#
+    );
+}
+
+#[tokio::test]
 async fn the_sum_of_an_external_metric_stays_in_what_the_controller_can_add_up() {
     let of = async |numbers: [f64; 3]| {
         let engine = engine_of(FakeInventory::default(), &with_compat("negativeExternal: true"));

@@ -36,8 +36,10 @@ impl Rule {
             Scope::Cluster => None,
             Scope::Namespaced => Some(self.namespace_label(kinds)?),
         };
-        if let Some(label) = &namespace_label {
-            in_namespaces(&mut matchers, label, namespaces);
+        match &namespace_label {
+            Some(label) => in_namespaces(&mut matchers, label, namespaces),
+            // Templates write a comma beside the matchers, so that there has to be one.
+            None => matchers.any(&object_label),
         }
         let group_by = namespace_label.iter().chain([&object_label]).cloned().collect();
         let promql = self.render(series, matchers, group_by)?;

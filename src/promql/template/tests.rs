@@ -113,3 +113,22 @@ proptest! {
         let _compiled = Template::compile(&text, Fields::Resource);
     }
 }
+
+#[test]
+fn what_looks_into_a_field_does_more_than_print_it() {
+    let only_prints = |text: &str| {
+        let template = Template::compile(text, Fields::Query).unwrap();
+        template.only_prints(Field::LabelMatchers)
+    };
+    let texts = [
+        "x{<<.LabelMatchers>>}",
+        "x{<<$.LabelMatchers>>} <<if .GroupBy>>/ y{<<.LabelMatchers>>}<<end>>",
+        "x{<<.LabelMatchers>>}<<if eq .LabelMatchers `a`>>[5m]<<end>>",
+        "<<with .LabelMatchers>>x{<<.>>}<<end>>",
+        "<<$m := .LabelMatchers>>x{<<$m>>}",
+        "x{<<printf `%s` .LabelMatchers>>}",
+        "<<range .GroupBySlice>>x{<<print . $.LabelMatchers>>}<<end>>",
+        "x",
+    ];
+    assert_eq!(texts.map(only_prints), [true, true, false, false, false, false, false, false]);
+}

@@ -109,13 +109,15 @@ pub enum QueryOutcome {
     Success,
     /// Not asked, because of what happened before.
     Suspended,
+    /// Too many questions.
+    Throttled,
     /// No connection.
     Unreachable,
 }
 
 impl QueryOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Busy,
         Self::Deadline,
         Self::Incomplete,
@@ -124,6 +126,7 @@ impl QueryOutcome {
         Self::Refused,
         Self::Success,
         Self::Suspended,
+        Self::Throttled,
         Self::Unreachable,
     ];
 
@@ -138,6 +141,7 @@ impl QueryOutcome {
             Self::Refused => "refused",
             Self::Success => "success",
             Self::Suspended => "suspended",
+            Self::Throttled => "throttled",
             Self::Unreachable => "unreachable",
         }
     }

@@ -21,6 +21,10 @@ fn busy() -> Metrics {
     let backend = metrics.backend("a \"quoted\"\nname\\");
     backend.asked(Operation::Query, QueryOutcome::Success, took);
     backend.warned(2);
+    backend.failed_over();
+    let replica = metrics.replica("b", "127.0.0.1:9090");
+    replica.breaker_open(true);
+    replica.stale(false);
     metrics.discovery_succeeded("rules[0]", 3, 3, now);
     metrics.discovery_succeeded("rules[1]", 0, 0, now);
     metrics.discovery_failed("rules[2]");
@@ -75,8 +79,11 @@ fn every_family_has_its_name_and_type() {
         "plimsoll_authorities_last_reload_successful gauge",
         "plimsoll_authorities_reloads counter",
         "plimsoll_authorizations counter",
+        "plimsoll_backend_breaker_open gauge",
+        "plimsoll_backend_failovers counter",
         "plimsoll_backend_queries counter",
         "plimsoll_backend_query_duration_seconds histogram",
+        "plimsoll_backend_replica_stale gauge",
         "plimsoll_backend_warnings counter",
         "plimsoll_build info",
         "plimsoll_certificate_expiry_timestamp_seconds gauge",

@@ -119,7 +119,8 @@ const KINDS: [(&str, &str); 8] = [
 /// A workload of a kind with one container.
 fn workload(kind: &str, name: &str, namespace: &str, container: &Value) -> Value {
     let (_, version) = KINDS.into_iter().find(|(known, _)| *known == kind).unwrap();
-    let labels = json!({"app": name});
+    // Else one would take over the pods of another.
+    let labels = json!({"app": name, "kind": kind});
     let mut container = container.clone();
     let ends = ["Job", "CronJob"].contains(&kind);
     if ends {
@@ -174,7 +175,56 @@ async fn deploys_of_every_kind_are_refused_or_accepted_with_what_kubectl_prints(
     a_dry_run_and_server_side_apply_are_judged_alike(&world).await;
     a_resize_is_judged(&world).await;
     an_autoscaler_is_judged(&world).await;
+    a_scan_lists_what_would_be_refused(&world).await;
     a_deploy_goes_through_while_the_process_is_down(world).await;
+}
+
+/// The definition of the reports, as far as the API server needs it.
+fn report_definition() -> Value {
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": "policyreports.wgpolicyk8s.io",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+        },
+        "spec": {
+            "group": "wgpolicyk8s.io", "scope": "Namespaced",
+            "names": {"kind": "PolicyReport", "plural": "policyreports"},
+            "versions": [{
+                "name": "v1alpha2", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": schema},
+            }],
+        },
+    })
+}
+
+async fn a_scan_lists_what_would_be_refused(world: &World) {
+    let kubectl = &world.kubectl;
+    kubectl.create(&report_definition().to_string()).await;
+    kubectl.run("wait --for=condition=Established crd/policyreports.wgpolicyk8s.io").await;
+    let kubeconfig = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(kubeconfig.path(), world.plane.kubeconfig("lab")).unwrap();
+    let scan = async |flags: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+        command.arg("scan").arg("--kubeconfig").arg(kubeconfig.path()).args(flags);
+        let output = command.output().await.unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &errors)
+    };
+    let flags = ["--namespace=lab", "--enforce=baseline", "--policy-reports"];
+    let (code, text) = scan(&flags).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.starts_with("namespace lab\n  Deployment bad\n    deny: "), "{text}");
+    // The pods of the controllers are theirs.
+    assert_eq!(text.matches("  Pod ").count(), 1, "{text}");
+    assert!(text.trim_end().ends_with("8 would be refused, 1 warned about"), "{text}");
+    let report = kubectl.json("get policyreport plimsoll --namespace=lab --output=json").await;
+    assert_eq!(report["summary"]["fail"], 30, "{report}");
+    let (code, text) = scan(&["--namespace=shop", "--output=json"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json[0]["namespace"], "shop");
 }
 
 async fn a_dry_run_and_server_side_apply_are_judged_alike(world: &World) {
@@ -222,13 +272,13 @@ async fn an_autoscaler_is_judged(world: &World) {
     // As Equivalent, version 1 is judged as version 2.
     for version in ["autoscaling/v2", "autoscaling/v1"] {
         wait_until("the target's requests are judged", async || {
-            told(version, "cpu as a share of the request cannot be computed").await
+            told(version, "has no cpu request").await
         })
         .await;
     }
     World::accepted(&world.apply(&hpa("first", "autoscaling/v2")).await, "hpa");
     wait_until("the other autoscaler is known", async || {
-        told("autoscaling/v2", "two autoscalers for one target").await
+        told("autoscaling/v2", "as in HorizontalPodAutoscaler").await
     })
     .await;
 }

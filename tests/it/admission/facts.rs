@@ -122,13 +122,16 @@ async fn an_autoscaler_is_judged_by_its_target_its_siblings_and_what_is_served()
     let plimsoll = start_with(OBJECTS, prometheus.url().as_str()).await;
     let said = warnings(&plimsoll, &hpa(&json!({}))).await.join("\n");
     // The sidecar has no request, and there is an autoscaler already.
-    assert!(said.contains("container \"proxy\": cpu as a share of the request"), "{said}");
-    assert!(said.contains("two autoscalers for one target"), "{said}");
-    assert!(!said.contains("\"app\""), "{said}");
+    assert!(
+        said.contains("container \"proxy\": spec.metrics Deployment cart has no cpu request"),
+        "{said}"
+    );
+    assert!(said.contains("as in HorizontalPodAutoscaler \"cart\""), "{said}");
+    assert!(!said.contains("container \"app\""), "{said}");
     let gone =
         json!({"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}});
     let said = warnings(&plimsoll, &hpa(&gone)).await.join("\n");
-    assert!(said.contains("there is no such object to scale"), "{said}");
+    assert!(said.contains("Deployment x → an object that exists"), "{said}");
 }
 
 #[tokio::test]

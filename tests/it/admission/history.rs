@@ -65,7 +65,10 @@ async fn a_refusal_proposes_what_a_week_of_use_calls_for() {
     wait_until("the history is read", async || message().await.contains("7d, ")).await;
     let message = message().await;
     assert!(message.contains("samples: memory peak 380Mi, p99 "), "{message}");
-    assert!(message.contains("0 OOM kills): resources.limits.memory missing → 448Mi"), "{message}");
+    assert!(
+        message.contains("resources.limits.memory missing → 448Mi: no memory limit (7d, "),
+        "{message}"
+    );
     assert!(message.contains("resources.requests.cpu missing → 580m"), "{message}");
     assert!(
         message.contains("memory: \"448Mi\"") || message.contains("memory: 448Mi"),

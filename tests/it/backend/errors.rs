@@ -102,7 +102,7 @@ async fn answers_that_make_no_sense_are_named() {
 async fn an_answer_past_the_bound_is_given_up_early() {
     let fake = FakePrometheus::start().await;
     let client = client_with(&fake, |settings| settings.max_response_bytes = 1 << 20);
-    let expected = Fault::Unusable("it is larger than 1048576 bytes".to_owned());
+    let expected = Fault::TooLarge("it is larger than 1048576 bytes".to_owned());
     for answer in [Answer::Blanks(100 << 20), Answer::text(200, vec![b' '; (1 << 20) + 1])] {
         fake.answer_all(answer);
         assert_eq!(query(&client, "up").await, Err(expected.clone()));

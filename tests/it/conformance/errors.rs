@@ -196,7 +196,7 @@ async fn faulty() -> Lab {
 #[tokio::test]
 async fn case_76_no_fault_of_the_backend_is_answered_with_retry_after() {
     let lab = faulty().await;
-    let swept = join_all(faults().into_iter().map(async |(name, _, code)| {
+    let sweep = async |(name, _, code): (&str, Answer, u16)| {
         let answer = lab.get(E, &format!("/namespaces/default/{name}")).await;
         assert_eq!(answer.status, code, "{name}: {}", answer.text());
         // This is where Retry-After and retryAfterSeconds are looked for.
@@ -206,10 +206,16 @@ async fn case_76_no_fault_of_the_backend_is_answered_with_retry_after() {
             _ => "InternalError",
         };
         status(&answer, code, reason)
-    }));
-    assert_eq!(swept.await.len(), 16);
+    };
+    // A backend that says when to come back is not asked for anything until then.
+    let (throttled, others): (Vec<_>, Vec<_>) =
+        faults().into_iter().partition(|(name, ..)| *name == "throttled");
+    assert_eq!(join_all(others.into_iter().map(sweep)).await.len(), 15);
     // The others have not noticed.
     assert_eq!(items(&lab.get(C2, PODS).await).len(), 2);
+    assert_eq!(join_all(throttled.into_iter().map(sweep)).await.len(), 1);
+    let answers = async || lab.get(C2, PODS).await.status == 200;
+    wait_until("the backend is asked again", answers).await;
 }
 
 #[tokio::test]

@@ -262,6 +262,22 @@ fn another_programs_image_is_refused() {
 }
 
 #[test]
+fn the_webhooks_of_the_chart_are_those_of_the_components() {
+    let Some(objects) = render(&["--set=admission.enabled=true,admission.mutation=true"]) else {
+        return;
+    };
+    for (kind, file) in [
+        ("ValidatingWebhookConfiguration", "admission/validating"),
+        ("MutatingWebhookConfiguration", "mutation/mutating"),
+    ] {
+        let component = document(&format!("manifests/components/{file}.yaml"));
+        let rendered = the(&objects, kind);
+        assert_eq!(rendered["metadata"]["name"], component["metadata"]["name"]);
+        assert_eq!(rendered["webhooks"], component["webhooks"], "{kind}");
+    }
+}
+
+#[test]
 fn the_alerts_of_the_chart_are_those_of_the_component() {
     let Some(objects) = render(&["--set=prometheusRule.enabled=true,dashboard.enabled=true"])
     else {

@@ -36,6 +36,10 @@ fn samples() -> BTreeSet<String> {
     let backend = metrics.backend("default");
     backend.asked(Operation::Query, QueryOutcome::Success, Duration::ZERO);
     backend.warned(1);
+    backend.failed_over();
+    let replica = metrics.replica("default", "localhost:9090");
+    replica.breaker_open(false);
+    replica.stale(false);
     let encoded = metrics.encode();
     let lines = encoded.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()
@@ -122,6 +126,7 @@ fn prometheus_takes_the_alerts_and_raises_those_of_a_bad_day() {
     let rules = |outcome: &str| {
         format!(r#"plimsoll_discovery_outcomes_total{{{job},rule="rules[0]",outcome="{outcome}"}}"#)
     };
+    let replica = |what: &str| format!(r#"plimsoll_backend_{what}{{{job},backend="b",peer="p"}}"#);
     let raised = |name: &str, labels: Value| {
         let alerts = alerts();
         let alert = alerts.iter().find(|alert| alert["alert"] == name).unwrap();
@@ -138,6 +143,8 @@ fn prometheus_takes_the_alerts_and_raises_those_of_a_bad_day() {
             series(&rules("success"), "1+1x60 61+0x60"),
             series(&rules("failure"), "0+0x60 1+1x60"),
             series(&rules("expired"), "0+0x100 1+0x20"),
+            series(&replica("breaker_open"), "0+0x60 1+0x60"),
+            series(&replica("replica_stale"), "0+0x60 1+0x60"),
             series(&format!("plimsoll_snapshot_age_seconds{{{job}}}"), "5+0x60 5+60x60"),
             series(&format!("plimsoll_config_last_reload_successful{{{job}}}"), "1+0x60 0+0x60"),
             series(
@@ -151,12 +158,16 @@ fn prometheus_takes_the_alerts_and_raises_those_of_a_bad_day() {
             quiet("PlimsollDiscoveryExpired"),
             quiet("PlimsollConfigReloadFailed"),
             quiet("PlimsollSnapshotStale"),
+            quiet("PlimsollBackendLeftAlone"),
+            quiet("PlimsollBackendReplicaStale"),
             quiet("PlimsollCertificateExpiring"),
             raised("PlimsollDown", json!({})),
             raised("PlimsollDiscoveryFailing", json!({"rule": "rules[0]"})),
             raised("PlimsollDiscoveryExpired", json!({"rule": "rules[0]"})),
             raised("PlimsollConfigReloadFailed", instance()),
             raised("PlimsollSnapshotStale", instance()),
+            raised("PlimsollBackendLeftAlone", json!({"backend": "b", "peer": "p"})),
+            raised("PlimsollBackendReplicaStale", json!({"backend": "b", "peer": "p"})),
             raised("PlimsollCertificateExpiring", instance()),
         ],
     }]});

@@ -56,6 +56,26 @@ async fn value(client: &Client) -> Value {
     client.get(PODS).await.json()["items"][0]["value"].clone()
 }
 
+async fn start(prometheus: &FakePrometheus, kubeconfig: &str) -> Plimsoll {
+    let authority = Authority::new();
+    let pair = authority.issue_for(&["plimsoll.plimsoll.svc", "127.0.0.1"]);
+    let chain = pair.cert + &authority.pem;
+    Plimsoll::start(Start {
+        config: CONFIG,
+        prometheus: prometheus.url().as_str(),
+        kubeconfig,
+        files: &[("apiserver.crt", &chain), ("apiserver.key", &pair.key)],
+        flags: &[
+            "--service=default/plimsoll",
+            "--tls-cert-file={dir}/apiserver.crt",
+            "--tls-private-key-file={dir}/apiserver.key",
+            "--refresh-interval=1s",
+        ],
+        ..Start::default()
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_team_declares_a_signal_sees_its_value_and_what_is_wrong_and_takes_it_back() {
     let name = "a_team_declares_a_signal_sees_its_value_and_what_is_wrong_and_takes_it_back";
@@ -68,24 +88,7 @@ async fn a_team_declares_a_signal_sees_its_value_and_what_is_wrong_and_takes_it_
     kubectl.run("wait --for=condition=Established crd/signals.plimsoll.dev").await;
     kubectl.run("create namespace shop").await;
     let prometheus = prometheus().await;
-    let url = prometheus.url().to_string();
-    let authority = Authority::new();
-    let pair = authority.issue_for(&["plimsoll.plimsoll.svc", "127.0.0.1"]);
-    let chain = pair.cert + &authority.pem;
-    let plimsoll = Plimsoll::start(Start {
-        config: CONFIG,
-        prometheus: &url,
-        kubeconfig: &kubeconfig,
-        files: &[("apiserver.crt", &chain), ("apiserver.key", &pair.key)],
-        flags: &[
-            "--service=default/plimsoll",
-            "--tls-cert-file={dir}/apiserver.crt",
-            "--tls-private-key-file={dir}/apiserver.key",
-            "--refresh-interval=1s",
-        ],
-        ..Start::default()
-    })
-    .await;
+    let plimsoll = start(&prometheus, &kubeconfig).await;
     let admin = users.client("admin", "system:masters", |_| ());
     let client = plimsoll.client().with_certificate(&admin);
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::traffic::series_at;
 use crate::support::client::Client;
+use crate::support::kubernetes::{FakeKubernetes, resource};
 use crate::support::plimsoll::{Plimsoll, Start, wait_until};
 use crate::support::real_prometheus::RealPrometheus;
 
@@ -123,8 +124,11 @@ fn resources(text: &mut String, now: i64) {
 
 /// The values of an answer by the names of their objects, or the message of the error.
 async fn values(client: &Client, path: &str) -> Value {
-    let answer = client.get(path).await;
-    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    read(&client.get(path).await.body)
+}
+
+fn read(body: &[u8]) -> Value {
+    let body: Value = serde_json::from_slice(body).unwrap();
     let Some(items) = body["items"].as_array() else { return body["message"].clone() };
     let item = |item: &Value| {
         let name = item["describedObject"]["name"].as_str().unwrap_or_default();
@@ -244,6 +248,55 @@ signals:
          --objects with what `kubectl get pods,replicasets,jobs,services,deployments.apps -A -o \
          yaml` prints"
     );
+}
+
+/// The same objects in a cluster, where they are watched from the first request on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_cluster_the_pods_of_an_object_are_followed() {
+    let Some(prometheus) = RealPrometheus::start(&traffic()) else { return };
+    let kubernetes = FakeKubernetes::start().await;
+    let core = resource("services", "Service", &["svc"], "Namespaced");
+    kubernetes.add_kind("", "v1", &core);
+    kubernetes.add_kind("apps", "v1", &resource("replicasets", "ReplicaSet", &[], "Namespaced"));
+    let objects: Value = serde_saphyr::from_str(OBJECTS).unwrap();
+    for object in objects["items"].as_array().unwrap() {
+        let path = match object["kind"].as_str().unwrap() {
+            "Pod" => "/api/v1/pods",
+            "Service" => "/api/v1/services",
+            "ReplicaSet" => "/apis/apps/v1/replicasets",
+            "Deployment" => "/apis/apps/v1/deployments",
+            _ => continue,
+        };
+        kubernetes.put_whole(path, object.clone());
+    }
+    kubernetes.add_token("token", json!({"username": "hpa", "groups": ["system:authenticated"]}));
+    let (url, kubeconfig) = (prometheus.url(), kubernetes.kubeconfig());
+    let (prometheus, flags) = (url.as_str(), ["--refresh-interval=1s"]);
+    let start = Start {
+        config: CONFIG,
+        prometheus,
+        kubeconfig: &kubeconfig,
+        flags: &flags,
+        ..Start::default()
+    };
+    let plimsoll = Plimsoll::start(start).await;
+    let client = plimsoll.client();
+    let ask = async |path: &str| {
+        let answer = client.get_with(path, &[("authorization", "Bearer token")]).await;
+        read(&answer.body)
+    };
+    let deployment = custom("deployments.apps/web/requests_per_second");
+    let found = [
+        ask(&deployment).await,
+        ask(&custom("services/front/requests_per_second")).await,
+        ask(&custom("deployments.apps/web/replicas")).await,
+        ask(&custom("deployments.apps/gone/requests_per_second")).await,
+    ];
+    assert_eq!(found[..3], ["web=30", "front=30", "web=4"]);
+    assert!(found[3].as_str().unwrap().contains("no sample that names deployment gone"));
+    kubernetes.delete("/api/v1/pods", "shop", "web-7d9-aaaaa");
+    wait_until("a pod that is gone counts no more", async || ask(&deployment).await == "web=20")
+        .await;
 }
 
 /// The section of the README that declares signals, with a Deployment of its name.

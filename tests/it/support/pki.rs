@@ -93,3 +93,14 @@ impl Authority {
             .unwrap()
     }
 }
+
+/// A server with a certificate, which wants none of its clients.
+pub(crate) fn server(Pair { cert, key }: &Pair) -> ServerConfig {
+    ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()],
+            PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+        )
+        .unwrap()
+}
