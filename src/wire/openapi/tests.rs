@@ -133,3 +133,29 @@ fn the_second_version_of_openapi_is_there_and_empty() {
     assert_eq!(header(&answer, CONTENT_TYPE), Some("application/json"));
     assert_eq!(documents.v2(Form::Json, &tag).status(), StatusCode::NOT_MODIFIED);
 }
+
+/// `kubectl explain` finds a resource by its path, and its fields by the kind that is there.
+#[test]
+fn nodes_and_pods_have_the_paths_of_what_they_use() {
+    let documents = Documents::new(Groups { resource: true });
+    let version = GroupVersion::Resource;
+    let document = json(&documents.version(version, None, Form::Json, &plain()).unwrap());
+    let kinds = document["paths"].as_object().unwrap().iter().map(|(path, operations)| {
+        let kind = &operations["get"]["x-kubernetes-group-version-kind"]["kind"];
+        (path.strip_prefix("/apis/metrics.k8s.io/v1beta1/").unwrap(), kind.as_str().unwrap())
+    });
+    assert_eq!(
+        kinds.collect::<BTreeMap<_, _>>(),
+        BTreeMap::from([
+            ("namespaces/{namespace}/pods", "PodMetrics"),
+            ("namespaces/{namespace}/pods/{name}", "PodMetrics"),
+            ("nodes", "NodeMetrics"),
+            ("nodes/{name}", "NodeMetrics"),
+            ("pods", "PodMetrics"),
+        ])
+    );
+    let kinds = document["components"]["schemas"].as_object().unwrap().values();
+    let described = kinds.map(|it| it["x-kubernetes-group-version-kind"][0]["kind"].clone());
+    let described: Vec<_> = described.collect();
+    assert!(["NodeMetrics", "PodMetrics"].iter().all(|kind| described.contains(&json!(kind))));
+}

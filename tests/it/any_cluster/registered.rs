@@ -86,15 +86,14 @@ async fn values_come_through_the_aggregator(kubectl: &Kubectl) {
 /// Two metrics with a value of 20, from five minutes ago until five minutes from now.
 fn data() -> String {
     let now = Timestamp::now().as_second();
-    let mut text = String::new();
-    for (name, label) in [("orders", "deployment"), ("queue_messages_ready", "queue")] {
-        text.extend(["# TYPE ", name, " gauge\n"]);
-        for time in (now - 300..now + 300).step_by(15) {
-            let sample = format!("{name}{{namespace=\"{NAMESPACE}\",{label}=\"web\"}} 20 {time}\n");
-            text.push_str(&sample);
-        }
-    }
-    text + "# EOF\n"
+    let times = || (now - 300..now + 300).step_by(15);
+    let metrics = [("orders", "deployment"), ("queue_messages_ready", "queue")];
+    let lines = metrics.iter().flat_map(|(name, label)| {
+        let labels = format!("namespace=\"{NAMESPACE}\",{label}=\"web\"");
+        let samples = times().map(move |time| format!("{name}{{{labels}}} 20 {time}\n"));
+        std::iter::once(format!("# TYPE {name} gauge\n")).chain(samples)
+    });
+    lines.chain(["# EOF\n".to_owned()]).collect()
 }
 
 /// The Service without a selector, and where it leads. A slice of addresses refuses loopback, one of
