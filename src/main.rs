@@ -3,16 +3,10 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
 use plimsoll::app;
 use plimsoll::cli::{self, Program, certs, check, crds, rules, scan};
 use plimsoll::config::ConfigError;
 use plimsoll::telemetry::{self, chain};
-
-/// Answers of backends are large and taken apart by whichever thread is free. The C library has a
-/// heap for each of them, and keeps what was once needed.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The exit code for a command line that cannot be used, as Go's `flag` and clap have it.
 const USAGE: u8 = 2;
