@@ -62,7 +62,8 @@ impl Signal {
     }
 
     /// A query for the seconds between two scrapes of what it takes rates of; `None` where it
-    /// takes none.
+    /// takes none. Nothing answers it but series that have been there all the time, since the
+    /// samples of a young one, which are few, would pass for rare scrapes.
     pub fn interval_query(&self) -> Option<String> {
         let series = self.kind.patterns().into_iter().flat_map(variants);
         let mut names: Vec<_> = series
@@ -73,7 +74,10 @@ impl Signal {
         names.dedup();
         let (seconds, range) = (COUNTED.as_secs(), promql_duration(COUNTED));
         let selector = self.selector(&names)?;
-        Some(format!("{seconds} / max(count_over_time({selector}[{range}]))"))
+        Some(format!(
+            "{seconds} / max(count_over_time({selector}[{range}]) and {selector} \
+             and {selector} offset {range})"
+        ))
     }
 
     /// What is wrong where there is so much time between two scrapes: a rate needs two samples.
@@ -175,7 +179,10 @@ mod tests {
         assert_eq!(rate.series(), ["x_total"]);
         assert_eq!(
             rate.interval_query().as_deref(),
-            Some("600 / max(count_over_time({__name__=~\"x_total\"}[600s]))")
+            Some(
+                "600 / max(count_over_time({__name__=~\"x_total\"}[600s]) and \
+                 {__name__=~\"x_total\"} and {__name__=~\"x_total\"} offset 600s)"
+            )
         );
         assert_eq!(rate.too_short(Duration::from_secs(30)), None);
         assert_eq!(

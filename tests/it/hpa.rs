@@ -10,6 +10,7 @@ mod outage;
 mod probe;
 mod replicas;
 mod rollout;
+mod signals;
 mod workload;
 mod world;
 

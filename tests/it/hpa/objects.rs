@@ -47,6 +47,11 @@ pub(crate) fn hpa(app: &str) -> Value {
             let described = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": app});
             object(described, "orders", average)
         }
+        "by-composite" | "by-decision" => {
+            let described = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": app});
+            let name = if app == "by-decision" { "replicas_wanted" } else { "pressure" };
+            object(described, name, json!({"type": "AverageValue", "averageValue": "1"}))
+        }
         "by-namespace" => {
             let described = json!({"apiVersion": "v1", "kind": "Namespace", "name": NAMESPACE});
             object(described, "sales", average)
@@ -61,8 +66,8 @@ pub(crate) fn hpa(app: &str) -> Value {
             "metric": {"name": "http_requests_per_second"}, "target": average}}),
     };
     // With a target of type Value the controller multiplies: it must not take the value of before
-    // its last step for one of after it.
-    let behavior = if app == "by-value" {
+    // its last step for one of after it. A decision multiplies itself.
+    let behavior = if ["by-value", "by-decision"].contains(&app) {
         json!({"scaleUp": {"stabilizationWindowSeconds": 5}})
     } else {
         json!({})
@@ -87,6 +92,8 @@ pub(crate) fn metric_of(app: &str) -> String {
             format!("{CUSTOM}/services/{app}/http_requests_per_second")
         }
         "by-deployment" => format!("{CUSTOM}/deployments.apps/{app}/orders"),
+        "by-composite" => format!("{CUSTOM}/deployments.apps/{app}/pressure"),
+        "by-decision" => format!("{CUSTOM}/deployments.apps/{app}/replicas_wanted"),
         "by-namespace" => format!("{CUSTOM}/metrics/sales"),
         "by-cpu" => format!("{RESOURCE}/pods?labelSelector=app%3D{app}"),
         "by-queue" => format!("{EXTERNAL}/queue_messages_ready?labelSelector=queue%3D{app}"),

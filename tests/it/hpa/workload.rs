@@ -141,6 +141,15 @@ impl State {
             let labels = format!("namespace=\"{NAMESPACE}\",pod=\"{pod}\"");
             let cpu = served / 100.0;
             writeln!(page, "http_requests_total{{{labels},service=\"{app}\"}} {served}").unwrap();
+            for bound in ["0.1", "+Inf"] {
+                let name = "http_request_duration_seconds_bucket";
+                writeln!(page, "{name}{{{labels},le=\"{bound}\"}} {served}").unwrap();
+            }
+            for (resource, request) in [("cpu", 0.2), ("memory", 134_217_728.0)] {
+                let name = "kube_pod_container_resource_requests";
+                let labels = format!("{labels},container=\"web\",resource=\"{resource}\"");
+                writeln!(page, "{name}{{{labels}}} {request}").unwrap();
+            }
             let labels = format!("{labels},container=\"web\"");
             writeln!(page, "container_cpu_usage_seconds_total{{{labels}}} {cpu}").unwrap();
             writeln!(page, "container_memory_working_set_bytes{{{labels}}} 33554432").unwrap();

@@ -31,7 +31,8 @@ async fn prometheus() -> FakePrometheus {
     let series = json!([{"__name__": "team_total", "namespace": "shop", "pod": "web-0"}]);
     prometheus.answer(selector, Answer::data(&series));
     prometheus.answer(r#"{__name__=~"gone_total",namespace="shop"}"#, Answer::data(&json!([])));
-    let interval = format!("600 / max(count_over_time({selector}[600s]))");
+    let lives = format!("{selector} and {selector} offset 600s");
+    let interval = format!("600 / max(count_over_time({selector}[600s]) and {lives})");
     prometheus.answer(&interval, Answer::vector(&[(json!({}), now, "15")]));
     prometheus
 }
