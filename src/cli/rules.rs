@@ -183,13 +183,17 @@ fn reading_rule(recorded: &Recorded, rule: &Ordered) -> String {
         (label.clone(), json!({"group": group, "resource": resource}))
     };
     let overrides: Map<String, Value> = recorded.overrides.iter().map(resource).collect();
-    let compat = rule.get("compat").map(|compat| format!(", \"compat\": {compat}"));
+    // What becomes of missing and partial data, and whom to ask, is as it was.
+    let kept = ["compat", "noData", "partialResults", "backend"].into_iter().filter_map(|key| {
+        let value = rule.get(key)?;
+        Some(format!(", \"{key}\": {value}"))
+    });
     format!(
         "{{\"seriesQuery\": {}, \"name\": {}, \"resources\": {}, \"metricsQuery\": {}{}}}",
         json!(recorded.series),
         json!({"matches": "^.*$", "as": recorded.metric.replace('$', "$$")}),
         json!({"overrides": overrides}),
         json!("<<.Series>>{<<.LabelMatchers>>}"),
-        compat.unwrap_or_default()
+        kept.collect::<String>()
     )
 }

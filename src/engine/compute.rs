@@ -354,15 +354,18 @@ fn outcome(values: Result<Values, Error>, before: Option<&Outcome>, at: Timestam
     let earlier = before.and_then(|before| before.as_ref().ok());
     let part = |values, failure| Part { values, failure, at, evaluated: Instant::now() };
     match (values, earlier.map(|part| &part.values)) {
-        (Ok(Values::Objects(origin, new)), Some(Values::Objects(_, earlier))) => {
+        // What another rule has computed is not carried on.
+        (Ok(Values::Objects(origin, new)), Some(Values::Objects(before, earlier)))
+            if origin == *before =>
+        {
             let objects = match oldest(&origin, at) {
                 Some(oldest) => new.or_earlier(earlier, oldest),
                 None => new,
             };
             Ok(part(Values::Objects(origin, objects), None))
         }
-        (Ok(Values::Series(origin, new)), Some(Values::Series(_, earlier)))
-            if new.is_empty() && oldest(&origin, at).is_some() =>
+        (Ok(Values::Series(origin, new)), Some(Values::Series(before, earlier)))
+            if new.is_empty() && origin == *before && oldest(&origin, at).is_some() =>
         {
             Ok(part(Values::Series(origin, Arc::clone(earlier)), None))
         }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::engine::answer::SeriesValue;
 use crate::engine::error::{Error, excerpt};
 use crate::engine::values::{Builder, Fault, ObjectValues};
+use crate::model::no_data::NoData;
 use crate::model::quantity::{Milli, Rounding};
 use crate::model::rows::{Row, Rows};
 use crate::model::value::{Labels, Point, Sample};
@@ -80,6 +81,7 @@ pub fn series(
     samples: Vec<Sample>,
     now: Timestamp,
 ) -> Result<Vec<SeriesValue>, Error> {
+    let there_were = samples.len();
     let mut values: Vec<_> = samples
         .into_iter()
         .filter_map(|Sample { labels, point }| {
@@ -93,6 +95,15 @@ pub fn series(
             })
         })
         .collect();
+    // No policy speaks for samples that are there and cannot be used.
+    if values.is_empty()
+        && there_were > 0
+        && matches!(rule.no_data, NoData::Zero | NoData::Constant(_))
+    {
+        let path = &rule.path;
+        let what = format!("{path} has {there_were} samples, none of which is a value now");
+        return Err(Error::NoValue(what));
+    }
     values.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
     if let Some(pair) = values.windows(2).find(|pair| pair[0].labels == pair[1].labels) {
         let labels = describe(&pair[0].labels);

@@ -202,10 +202,12 @@ impl Reading<'_> {
         if let Some(timed) = self.objects.get(name) {
             return Ok(Some(timed).filter(|timed| self.is_young(*timed)));
         }
-        if let Some(Fault::Ambiguous(error)) = self.objects.fault(name) {
-            return Err(error.clone());
+        match self.objects.fault(name) {
+            Some(Fault::Ambiguous(error)) => Err(error.clone()),
+            // There is a sample: no policy speaks for one that cannot be used.
+            Some(Fault::Stale | Fault::Unsayable(_)) => Ok(None),
+            Some(Fault::Missing(_)) | None => Ok(substitute(self.origin, self.part)),
         }
-        Ok(substitute(self.origin, self.part))
     }
 
     /// Whether a value is young enough to be the last that is known.

@@ -116,6 +116,11 @@ pub(super) struct Permit<'a> {
 }
 
 impl Permit<'_> {
+    /// Whether it tries out a peer that was left alone.
+    pub(super) fn is_probe(&self) -> bool {
+        self.is_probe
+    }
+
     /// Takes up what came of the request.
     pub(super) fn settle(self, verdict: Verdict) -> Option<Change> {
         let mut state = self.breaker.lock();

@@ -162,7 +162,12 @@ impl<'a> Attempts<'a> {
             }
             match replica.breaker.admit() {
                 Ok(permit) => {
-                    let until = (!is_first).then_some(self.until);
+                    // The first has all of the time to itself only where there is no other.
+                    let until = match (is_first, self.order.is_empty()) {
+                        (true, true) => None,
+                        (true, false) => Some(Instant::now() + self.deadline / 2),
+                        (false, _) => Some(self.until),
+                    };
                     let (terms, deadline) = (self.terms.clone(), self.deadline);
                     return Ok(Attempt { replica, permit, until, deadline, terms });
                 }
@@ -214,7 +219,7 @@ impl Attempt<'_> {
         &self.replica.client
     }
 
-    /// Ends what takes longer than the question may; the first attempt has that time to itself.
+    /// Ends what takes longer than the question may; the first attempt has half of it where another may follow.
     pub(super) async fn within<T>(
         &self,
         asked: impl Future<Output = Result<T, Fault>>,

@@ -101,7 +101,9 @@ impl Replica {
         let Ok(answer) = timeout(PROBE_DEADLINE, asked).await else {
             return self.change(|health| health.is_well = false);
         };
-        self.settle(permit, answer.as_ref().err().map_or(Verdict::Answered, verdict));
+        // That it answers what costs nothing does not show that it answers the others.
+        let well = if permit.is_probe() { Verdict::Answered } else { Verdict::Nothing };
+        self.settle(permit, answer.as_ref().err().map_or(well, verdict));
         self.change(|health| match answer {
             Ok(QueryResult::Vector(samples)) => {
                 let values = samples.iter().map(|sample| sample.point.value);

@@ -153,7 +153,9 @@ impl Decision {
     /// Why a verdict is as it is, in words: `cpu 0.92 is above 0.8`.
     pub fn reason(&self, record: &Record) -> String {
         let Some(entry) = record.verdict.entry.and_then(|index| self.table.get(index)) else {
-            return "no entry of the table holds".to_owned();
+            let bounded = record.verdict.replicas != record.pods;
+            let bounds = if bounded { "; the count is brought within its bounds" } else { "" };
+            return format!("no entry of the table holds{bounds}");
         };
         let mut reason = entry.describe(&self.inputs, record);
         let needed = match entry.direction {
