@@ -6,15 +6,15 @@
 //! for a short time. While the API server is away, verdicts serve out their time, and then there
 //! is none: neither yes nor no.
 //!
-//! The HPA controller asks about every namespace and object that there is. Of a subject that asks
-//! about many, it is found out first whether it may do the same everywhere; that is one question
-//! for all of them.
+//! The HPA controller asks about every namespace and object that there is. Of its account, and of no
+//! other, it is found out first whether it may do the same everywhere; that is one question for all
+//! of them. The API server has reviewed each of its requests by itself before it passes it on, so
+//! that an authorizer which knows more than roles is heard.
 
 mod paths;
 mod spec;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::authorization::v1::{
@@ -32,12 +32,9 @@ use crate::telemetry::metrics::{Authorization, Metrics, Review};
 /// How many verdicts are kept.
 const VERDICTS: u64 = 8192;
 
-/// Whoever asks about more places than this may be allowed everywhere: people and applications ask
-/// about their own few.
-const FEW: u32 = 16;
-
-/// How long it is remembered that somebody has asked about many.
-const MEMORY: Duration = Duration::from_mins(10);
+/// The account of the HPA controller (pkg/controller/podautoscaler runs as it by
+/// `--use-service-account-credentials`, which kubeadm sets).
+const AUTOSCALER: &str = "system:serviceaccount:kube-system:horizontal-pod-autoscaler";
 
 /// What may be set about authorization.
 #[derive(Clone, Debug)]
@@ -55,8 +52,6 @@ pub struct Settings {
 pub struct Authorizer {
     open_paths: OpenPaths,
     verdicts: Cache<Arc<Decision>>,
-    /// How many questions that differ in their place alone have been put to the API server.
-    places: Cache<Arc<AtomicU32>>,
     reviews: Reviews,
     metrics: Arc<Metrics>,
 }
@@ -70,9 +65,8 @@ impl Authorizer {
             Decision::Denied(_) => unauthorized_ttl,
         };
         let verdicts = Cache::new(VERDICTS, lifetime);
-        let places = Cache::new(VERDICTS, |_: &Arc<AtomicU32>| MEMORY);
         let reviews = Reviews::new(client, Review::Access, Arc::clone(&metrics));
-        Self { open_paths, verdicts, places, reviews, metrics }
+        Self { open_paths, verdicts, reviews, metrics }
     }
 
     /// Whether everyone may, so that nobody needs to be asked who they are. Probes of health must
@@ -109,42 +103,28 @@ impl Authorizer {
         attributes: &Attributes,
     ) -> Result<Arc<Decision>, AuthorizationError> {
         let spec = spec::of(subject, attributes);
-        let Some(everywhere) = spec::everywhere(&spec) else {
-            return self.ask(spec, None).await;
-        };
-        let places = self.places(&everywhere).await?;
-        if places.load(Ordering::Relaxed) > FEW {
+        if subject.user == AUTOSCALER
+            && let Some(everywhere) = spec::everywhere(&spec)
+            && !self.verdicts.has(&key(&spec)?)
+        {
             // What is not allowed everywhere, or not known to be, may be allowed here.
-            let verdict = self.ask(everywhere, None).await;
+            let verdict = self.ask(everywhere).await;
             if let Ok(verdict) = verdict
                 && *verdict == Decision::Allowed
             {
                 return Ok(verdict);
             }
         }
-        self.ask(spec, Some(&places)).await
+        self.ask(spec).await
     }
 
-    /// The counter of the places that a question is asked about.
-    async fn places(
-        &self,
-        everywhere: &SubjectAccessReviewSpec,
-    ) -> Result<Arc<AtomicU32>, AuthorizationError> {
-        let counter = async { Ok::<_, ReviewError>(Arc::default()) };
-        self.places.get(key(everywhere)?, counter).await.map_err(AuthorizationError::Review)
-    }
-
-    /// The verdict that is known, or that of the API server, which is then counted.
+    /// The verdict that is known, or that of the API server.
     async fn ask(
         &self,
         spec: SubjectAccessReviewSpec,
-        count: Option<&AtomicU32>,
     ) -> Result<Arc<Decision>, AuthorizationError> {
         let key = key(&spec)?;
         let question = async {
-            if let Some(count) = count {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
             let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
             let status = self.reviews.post(&review).await?.status.unwrap_or_default();
             decision(status).map(Arc::new)

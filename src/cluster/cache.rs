@@ -42,6 +42,13 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     }
 }
 
+impl<V: Clone + Send + Sync + 'static> Cache<V> {
+    /// Whether there is an answer.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.answers.contains_key(key)
+    }
+}
+
 impl<V> fmt::Debug for Cache<V> {
     /// Not what is in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
