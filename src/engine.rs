@@ -1,6 +1,6 @@
 //! The heart: what is asked for, how it is computed, and the answers that are ready.
 //!
-//! A request is a [`Demand`]. It is answered from a [table](table), which holds the values of one
+//! A request is a [`Demand`]. It is answered from a [`table`], which holds the values of one
 //! metric of all objects in all namespaces where somebody needs it. The first interest in a
 //! namespace has it [planned](plan): the catalog says which rule serves the metric, and the rule
 //! renders the fewest queries that answer all who are interested. The backend's results are

@@ -1,8 +1,9 @@
 //! Keeps what the containers of each workload have used, for the admission rules that look back.
 //!
-//! It begins with the first review: without a registered webhook nobody needs it. One namespace after another, slowly: each is read once in [`INTERVAL`], one query at a time. A
-//! namespace that somebody deploys to and that is not known yet goes first. A backend that refuses
-//! to look back so far is asked for less. Reviews read what is there, and never wait.
+//! It begins with the first review: without a registered webhook nobody needs it. One namespace
+//! after another is read, slowly: each once in six hours, one query at a time. A namespace that
+//! somebody deploys to and that is not known yet goes first. A backend that refuses to look back so
+//! far is asked for less. Reviews read what is there, and never wait.
 //!
 //! It needs the series of cAdvisor. To which workload a pod belongs that is gone, the series
 //! `kube_pod_owner` and `kube_replicaset_owner` of kube-state-metrics tell, where they are there.

@@ -2,7 +2,7 @@
 //!
 //! The crate follows the grammar of Prometheus but, in 0.11, panics on some texts (an infinite
 //! range, an escape before a letter beyond ASCII), reads a few otherwise than Prometheus
-//! (`"\xff"` as a character) and walks its trees by recursion. So [`scan`] refuses first what is
+//! (`"\xff"` as a character) and walks its trees by recursion. So `scan` refuses first what is
 //! too long, too deep or not in the plain lexical form, and a tree counts only if its text, printed
 //! and read again, is the same tree. What Prometheus has and the crate has not (`anchored`,
 //! expressions as durations, the extensions of `VictoriaMetrics`) cannot be read: each caller takes
