@@ -96,14 +96,16 @@ impl Cluster {
             let Some(kind) = kind else { continue };
             // What cannot be read is not known, and is asked for again by whoever needs it.
             let _unknown = self.engine.inventory().objects(&kind).await;
-            if kind.is_namespace() && self.enforces_somewhere() {
+            if kind.is_namespace() && self.enforces_somewhere(&kind) {
                 self.engage();
             }
         }
     }
 
-    fn enforces_somewhere(&self) -> bool {
-        let namespaces = self.objects(Kind::is_namespace);
+    /// Does not wish for them: where there are none to be had, that would be answered by the same
+    /// question at once.
+    fn enforces_somewhere(&self, namespaces: &Kind) -> bool {
+        let namespaces = self.engine.inventory().current(namespaces);
         let enforces = |namespaces: Arc<Objects>| {
             let mut namespaces = namespaces.in_namespace("").iter();
             namespaces.any(|namespace| namespace.label(ENFORCE_LABEL).is_some())
